@@ -1,0 +1,85 @@
+//! The seam between the server and what answers: a raw request in, an outcome out, and a status that never waits.
+//!
+//! Routes, ping, streams, drain and logs exist once, around [`Agent`]; an `App` of Rust functions implements it, and so
+//! does a worker process that holds an agent in another language. Nothing here knows HTTP routes or JSON payloads.
+
+use std::pin::Pin;
+
+pub use axum::body::Body;
+use bytes::Bytes;
+pub use futures_core::future::BoxFuture;
+use futures_core::stream::Stream;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::{PingStatus, sse};
+
+/// Something that answers invocations.
+pub trait Agent: Send + Sync + 'static {
+    /// Answers one invocation. Dropping the future cancels it as far as the agent can be cancelled.
+    ///
+    /// The future is polled on the threads that answer `/ping`, so it must not block.
+    fn invoke(&self, invocation: Invocation) -> BoxFuture<'static, Outcome>;
+
+    /// Returns the status now. Must return at once: `/ping` calls it.
+    fn status(&self) -> AgentStatus;
+
+    /// Says whether the agent writes the line in the log about an invocation that went well, so that the server does not.
+    ///
+    /// Failures are the server's to log unless they are marked ([`Failure::already_logged`]). The default is `false`.
+    fn writes_its_own_log(&self) -> bool {
+        false
+    }
+
+    /// Called once, when the server begins to shut down; the agent is dropped when this and the drain have ended.
+    ///
+    /// It runs beside the drain and shares its deadline. The default does nothing.
+    fn shutdown(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// One request to an agent, with nothing interpreted but the headers of the contract.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The request's body, whole, as it came.
+    pub body: Bytes,
+    /// Session, request id and headers.
+    pub context: Context,
+}
+
+/// How an invocation ended, or began to stream.
+pub enum Outcome {
+    /// One JSON text: a 200 with `content-type: application/json`.
+    Json(Bytes),
+    /// A stream of server-sent events: a 200 with `content-type: text/event-stream; charset=utf-8`.
+    Events(EventStream),
+    /// A ready-made answer, passed through as it is.
+    Response(http::Response<Body>),
+    /// An error answer.
+    Failed(Failure),
+}
+
+/// The events of an answer. A failure becomes an error event and is the last one.
+///
+/// The server takes items only as fast as the connection takes what they become, and drops the stream the moment the
+/// caller goes away.
+pub type EventStream = Pin<Box<dyn Stream<Item = Result<StreamItem, Failure>> + Send>>;
+
+/// One item of an [`EventStream`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamItem {
+    /// One JSON text, sent as `data: <text>`.
+    Json(Bytes),
+    /// An event with its own name, id or retry time.
+    Event(sse::Event),
+}
+
+/// Whether an agent is ready, and if so, whether it has work in the background.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentStatus {
+    /// Not loaded yet: `/ping` answers 503, and invocations wait in [`Agent::invoke`].
+    Starting,
+    /// Loaded.
+    Ready(PingStatus),
+}

@@ -1,0 +1,127 @@
+//! `App::run`: the program around an agent, with the address from the environment, signals and a log.
+//!
+//! This is the only file of the crate that reads the environment or handles a signal.
+
+use std::env::{self, VarError};
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::pin::pin;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::address::Address;
+use crate::app::App;
+use crate::log::{self, LOGGER, log_to_stderr};
+
+impl App {
+    /// Serves until the process is told to end, by SIGTERM or Ctrl-C; a second signal ends it at once.
+    ///
+    /// Listens on `AGENTCORE_LISTEN` (`host:port` or `unix:/path`) if it is set; otherwise on port 8080, on every interface
+    /// if `DOCKER_CONTAINER` is set, and on loopback if not. Writes the log to stderr as JSON, one object a line, unless a
+    /// `tracing` subscriber is set already; `RUST_LOG` chooses levels (`debug`, `my_agent=debug,info`).
+    ///
+    /// # Errors
+    ///
+    /// Fails if the address is malformed, taken or not allowed, or if it is interrupted by a second signal.
+    pub async fn run(self) -> io::Result<()> {
+        let marks = Marks::from_environment()?;
+        log_to_stderr(marks.rust_log.as_deref());
+        let address =
+            Address::from_marks(marks.listen.as_deref(), marks.docker_container.as_deref())
+                .map_err(|error| {
+                    io::Error::new(
+                        ErrorKind::InvalidInput,
+                        format!("AGENTCORE_LISTEN: {error}"),
+                    )
+                })?;
+        let mut signals = Signals::new()?;
+        let listener = address.bind().await?;
+        let address = listener.address().unwrap_or(address);
+        tracing::info!(target: LOGGER, "Listening on {address}");
+
+        let (stop, stopped) = oneshot::channel();
+        let mut serving = pin!(self.serve(listener, async {
+            let _ = stopped.await;
+        }));
+        let served = tokio::select! {
+            served = serving.as_mut() => served,
+            () = signals.next() => {
+                let _ = stop.send(());
+                tokio::select! {
+                    served = serving => served,
+                    () = signals.next() => {
+                        log::flush();
+                        Err(interrupted())
+                    }
+                }
+            }
+        };
+        if let Address::Unix(path) = address {
+            let _ = fs::remove_file(path); // Only tidiness: the next server replaces a stale socket.
+        }
+        served
+    }
+}
+
+/// The variables that say how to serve.
+struct Marks {
+    listen: Option<String>,
+    docker_container: Option<String>,
+    rust_log: Option<String>,
+}
+
+impl Marks {
+    fn from_environment() -> io::Result<Self> {
+        Ok(Self {
+            listen: variable("AGENTCORE_LISTEN")?,
+            docker_container: variable("DOCKER_CONTAINER")?,
+            rust_log: variable("RUST_LOG")?,
+        })
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place of this crate that reads the environment"
+)]
+fn variable(name: &str) -> io::Result<Option<String>> {
+    match env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(VarError::NotPresent) => Ok(None),
+        // Set but malformed is an error: the default would be a place that nobody named.
+        Err(VarError::NotUnicode(_)) => {
+            let text = format!("{name} is not UTF-8 text");
+            Err(io::Error::new(ErrorKind::InvalidInput, text))
+        }
+    }
+}
+
+/// The signals that end a server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn interrupted() -> io::Error {
+    io::Error::new(
+        ErrorKind::Interrupted,
+        "a second signal came before the open requests had finished",
+    )
+}

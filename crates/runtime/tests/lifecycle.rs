@@ -1,0 +1,213 @@
+//! Servers on real sockets: headers of the wire, blocked agents, shutdown, and Unix sockets.
+
+use std::sync::{Arc, Barrier};
+use std::thread::available_parallelism;
+
+use agentcore_runtime::{Address, App};
+use futures_util::{StreamExt, future, stream};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::{Notify, oneshot};
+
+use crate::support::{PATIENCE, Server, expect, read_until};
+
+fn echo() -> App {
+    App::new(async |payload: Value| payload)
+}
+
+#[tokio::test]
+async fn answers_carry_a_date_and_no_server() {
+    let server = Server::start(echo()).await;
+    let client = reqwest::Client::new();
+    for (method, path) in [
+        ("GET", "/ping"),
+        ("HEAD", "/ping"),
+        ("POST", "/invocations"),
+    ] {
+        let method = method.parse().unwrap();
+        let request = client.request(method, server.url(path)).body("1");
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        assert!(answer.headers().contains_key("date"));
+        assert!(answer.headers().contains_key("content-length"));
+        assert!(!answer.headers().contains_key("server"));
+    }
+}
+
+#[tokio::test]
+async fn a_body_above_the_limit_is_answered_413() {
+    let server = Server::start(echo()).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    // Announced and not sent: the caller waits for a permission that it does not get.
+    let head = "POST /invocations HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 104857601\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let text = read_until(&mut stream, "}").await;
+    assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
+    assert!(
+        text.contains("content-type: application/json\r\n"),
+        "{text}"
+    );
+    assert!(text.ends_with(
+        r#"{"error":"Request body too large","details":"the limit is 104857600 bytes"}"#
+    ));
+}
+
+/// Blocks as many agent threads as there can be, and asserts that the server answers all the same.
+async fn ping_answers_while_blocked(app: App, entered: Arc<Notify>, release: Arc<Barrier>) {
+    let server = Server::start(app).await;
+    let client = reqwest::Client::new();
+    let calls: Vec<_> = (1..release_count())
+        .map(|_| tokio::spawn(client.post(server.url("/invocations")).body("1").send()))
+        .collect();
+    expect("a handler to block its thread", entered.notified()).await;
+    for _ in 0..20 {
+        let ping = expect("a ping", reqwest::get(server.url("/ping"))).await;
+        assert_eq!(ping.unwrap().status(), 200);
+    }
+    tokio::task::spawn_blocking(move || release.wait());
+    for call in future::join_all(calls).await {
+        assert_eq!(call.unwrap().unwrap().status(), 200);
+    }
+}
+
+/// All of the agent's asynchronous threads, and the test's own.
+fn release_count() -> usize {
+    available_parallelism().map_or(2, |threads| threads.get().max(2)) + 1
+}
+
+#[tokio::test]
+async fn blocked_async_handlers_do_not_delay_ping() {
+    let (entered, release) = (
+        Arc::new(Notify::new()),
+        Arc::new(Barrier::new(release_count())),
+    );
+    let (entering, waiting) = (Arc::clone(&entered), Arc::clone(&release));
+    let app = App::new(move |_: Value| {
+        let (entered, release) = (Arc::clone(&entering), Arc::clone(&waiting));
+        async move {
+            entered.notify_one();
+            release.wait();
+        }
+    });
+    ping_answers_while_blocked(app, entered, release).await;
+}
+
+#[tokio::test]
+async fn blocked_sync_handlers_do_not_delay_ping() {
+    let (entered, release) = (
+        Arc::new(Notify::new()),
+        Arc::new(Barrier::new(release_count())),
+    );
+    let (entering, waiting) = (Arc::clone(&entered), Arc::clone(&release));
+    let app = App::new(move |_: Value| {
+        entering.notify_one();
+        waiting.wait();
+    });
+    ping_answers_while_blocked(app, entered, release).await;
+}
+
+#[tokio::test]
+async fn shutdown_lets_a_plain_request_finish_and_accepts_no_other() {
+    let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (entering, going) = (Arc::clone(&entered), Arc::clone(&go_on));
+    let app = App::new(move |_: Value| {
+        let (entered, go_on) = (Arc::clone(&entering), Arc::clone(&going));
+        async move {
+            entered.notify_one();
+            go_on.notified().await;
+            "finished"
+        }
+    });
+    let server = Server::start(app).await;
+    let address = server.address;
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    let call = reqwest::Client::new().post(server.url("/invocations"));
+    let call = tokio::spawn(call.body("1").send());
+    expect("the handler to begin", entered.notified()).await;
+
+    let serving = server.stop();
+    let mut rest = Vec::new();
+    let closed = expect("the idle connection to close", idle.read_to_end(&mut rest)).await;
+    assert_eq!(closed.unwrap(), 0);
+    assert!(TcpStream::connect(address).await.is_err());
+
+    go_on.notify_one();
+    let answer = expect("the answer", call).await.unwrap().unwrap();
+    assert_eq!(answer.text().await.unwrap(), "\"finished\"");
+    expect("the server to end", serving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn shutdown_waits_for_a_handler_whose_caller_has_left() {
+    let (entered, finished) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let go_on = Arc::new(Notify::new());
+    let signals = (
+        Arc::clone(&entered),
+        Arc::clone(&go_on),
+        Arc::clone(&finished),
+    );
+    let app = App::new(move |_: Value| {
+        let (entered, go_on, finished) = signals.clone();
+        async move {
+            entered.notify_one();
+            go_on.notified().await;
+            finished.notify_one();
+        }
+    });
+    let server = Server::start(app).await;
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream
+        .write_all(b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1")
+        .await
+        .unwrap();
+    expect("the handler to begin", entered.notified()).await;
+    drop(stream);
+
+    let serving = server.stop();
+    go_on.notify_one();
+    expect("the server to end", serving).await.unwrap().unwrap();
+    expect("the handler to have finished", finished.notified()).await;
+}
+
+#[tokio::test]
+async fn a_server_ends_within_asynchronous_code_whatever_runs_on_its_threads() {
+    let app = App::streaming(|_: Value| stream::iter([1]).chain(stream::pending()));
+    let server = Server::start(app).await;
+    let call = reqwest::Client::new().post(server.url("/invocations"));
+    let mut answer = call.body("1").send().await.unwrap();
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), "data: 1\n\n");
+    let serving = server.stop();
+    serving.abort();
+    let ended = expect("the server to be gone", serving).await;
+    assert!(ended.unwrap_err().is_cancelled());
+    let rest = tokio::time::timeout(PATIENCE, answer.chunk())
+        .await
+        .unwrap();
+    assert!(
+        rest.is_err(),
+        "cut off, so that half an answer does not look whole"
+    );
+}
+
+#[tokio::test]
+async fn a_unix_socket_serves_as_a_port_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("agent.sock");
+    let listener = Address::Unix(path.clone()).bind().await.unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let serving = tokio::spawn(echo().serve(listener, async {
+        let _ = stopped.await;
+    }));
+
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    let request = "POST /invocations HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 7\r\n\r\n{\"a\":1}";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    assert!(text.ends_with("\r\n\r\n{\"a\": 1}"), "{text}");
+
+    stop.send(()).unwrap();
+    expect("the server to end", serving).await.unwrap().unwrap();
+}

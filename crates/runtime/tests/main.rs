@@ -1,0 +1,27 @@
+//! Tests of the crate from outside: handlers and routes without a socket, streams and shutdown over real connections.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on says so by panicking"
+)]
+
+mod handlers;
+mod lifecycle;
+mod routes;
+mod streams;
+mod support;
+
+#[test]
+fn no_test_file_is_forgotten() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+    let main = include_str!("main.rs");
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let is_test = path.extension().is_some_and(|it| it == "rs") && name != "main";
+        assert!(
+            !is_test || main.contains(&format!("mod {name};")),
+            "{name}.rs is never run"
+        );
+    }
+}

@@ -1,0 +1,188 @@
+//! Every row of the contract's route table, without a socket.
+
+use std::sync::Arc;
+
+use agentcore_runtime::{
+    Agent, AgentStatus, App, Body, BoxFuture, Invocation, Outcome, PingStatus,
+};
+use http::Method;
+use serde_json::Value;
+
+use crate::support::{invocation, request, send};
+
+fn echo() -> App {
+    App::new(async |payload: Value| payload)
+}
+
+#[tokio::test]
+async fn ping_answers_json_without_a_charset() {
+    let answer = request(echo().router(), Method::GET, "/ping").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    let time = body["time_of_last_update"].as_u64().unwrap();
+    assert!(time > 1_700_000_000, "seconds since 1970, not {time}");
+    assert_eq!(
+        answer.body,
+        format!(r#"{{"status":"Healthy","time_of_last_update":{time}}}"#)
+    );
+}
+
+#[tokio::test]
+async fn head_of_ping_has_its_headers_and_no_body() {
+    let router = echo().router();
+    let whole = request(router.clone(), Method::GET, "/ping").await;
+    let head = request(router, Method::HEAD, "/ping").await;
+    assert_eq!(head.status, 200);
+    assert_eq!(head.header("content-type"), Some("application/json"));
+    assert_eq!(
+        head.header("content-length"),
+        Some(whole.body.len().to_string().as_str())
+    );
+    assert_eq!(head.body, "");
+}
+
+#[tokio::test]
+async fn an_invocation_answers_json_without_a_charset() {
+    let answer = send(echo().router(), invocation(r#"{"a":1}"#)).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.body, r#"{"a": 1}"#);
+}
+
+#[tokio::test]
+async fn wrong_methods_are_told_the_right_ones() {
+    for (path, allow, methods) in [
+        (
+            "/ping",
+            "HEAD, GET",
+            [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS],
+        ),
+        (
+            "/invocations",
+            "POST",
+            [Method::GET, Method::PUT, Method::DELETE, Method::OPTIONS],
+        ),
+    ] {
+        for method in methods {
+            let answer = request(echo().router(), method.clone(), path).await;
+            assert_eq!(answer.status, 405, "{method} {path}");
+            assert_eq!(answer.header("allow"), Some(allow));
+            assert_eq!(
+                answer.header("content-type"),
+                Some("text/plain; charset=utf-8")
+            );
+            assert_eq!(answer.body, "Method Not Allowed");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trailing_slash_is_redirected() {
+    for (method, path, location) in [
+        (
+            Method::POST,
+            "/invocations/",
+            "http://agent.test:8080/invocations",
+        ),
+        (
+            Method::GET,
+            "/ping/?a=b%20c",
+            "http://agent.test:8080/ping?a=b%20c",
+        ),
+    ] {
+        let answer = request(echo().router(), method, path).await;
+        assert_eq!(answer.status, 307);
+        assert_eq!(answer.header("location"), Some(location));
+        assert_eq!(answer.body, "");
+    }
+}
+
+#[tokio::test]
+async fn everything_else_is_not_found() {
+    for path in ["/", "/ws", "/invocations/x", "/Ping", "//ping", "/ping//"] {
+        let answer = request(echo().router(), Method::GET, path).await;
+        assert_eq!(answer.status, 404, "{path}");
+        assert_eq!(
+            answer.header("content-type"),
+            Some("text/plain; charset=utf-8")
+        );
+        assert_eq!(answer.body, "Not Found");
+    }
+}
+
+#[tokio::test]
+async fn routes_can_be_added() {
+    let router = echo()
+        .router()
+        .route("/version", axum::routing::get(async || "1.2"));
+    assert_eq!(
+        request(router.clone(), Method::GET, "/version").await.body,
+        "1.2"
+    );
+    assert_eq!(request(router, Method::GET, "/ping").await.status, 200);
+}
+
+/// An agent whose answers are chosen by the test.
+struct Fixed<F>(AgentStatus, F);
+
+impl<F: Fn() -> Outcome + Send + Sync + 'static> Agent for Fixed<F> {
+    fn invoke(&self, _: Invocation) -> BoxFuture<'static, Outcome> {
+        let outcome = (self.1)();
+        Box::pin(async { outcome })
+    }
+
+    fn status(&self) -> AgentStatus {
+        self.0
+    }
+}
+
+#[tokio::test]
+async fn an_agent_that_is_not_loaded_is_not_healthy_yet() {
+    let agent = Fixed(AgentStatus::Starting, || Outcome::Json("1".into()));
+    let router = agentcore_runtime::router(Arc::new(agent));
+    let answer = request(router, Method::GET, "/ping").await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.body, r#"{"status":"Starting"}"#);
+}
+
+#[tokio::test]
+async fn a_busy_agent_says_so() {
+    let busy = AgentStatus::Ready(PingStatus::HealthyBusy);
+    let router = agentcore_runtime::router(Arc::new(Fixed(busy, || Outcome::Json("1".into()))));
+    let answer = request(router, Method::GET, "/ping").await;
+    assert!(
+        answer.body.starts_with(r#"{"status":"HealthyBusy","#),
+        "{}",
+        answer.body
+    );
+}
+
+#[tokio::test]
+async fn a_ready_made_response_passes_through() {
+    let healthy = AgentStatus::Ready(PingStatus::Healthy);
+    let agent = Fixed(healthy, || {
+        let response = http::Response::builder()
+            .status(418)
+            .header("x-kind", "teapot");
+        Outcome::Response(response.body(Body::from("short and stout")).unwrap())
+    });
+    let answer = send(agentcore_runtime::router(Arc::new(agent)), invocation("")).await;
+    assert_eq!(answer.status, 418);
+    assert_eq!(answer.header("x-kind"), Some("teapot"));
+    assert_eq!(answer.header("content-type"), None);
+    assert_eq!(answer.body, "short and stout");
+}
+
+#[tokio::test]
+async fn an_agent_that_panics_answers_500() {
+    let healthy = AgentStatus::Ready(PingStatus::Healthy);
+    let agent = Fixed(healthy, || panic!("out of tea"));
+    let answer = send(agentcore_runtime::router(Arc::new(agent)), invocation("")).await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(
+        answer.body,
+        r#"{"error":"the agent panicked: out of tea","error_type":"Panic"}"#
+    );
+}

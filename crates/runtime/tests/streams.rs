@@ -1,0 +1,189 @@
+//! Streams over real connections: events as they come, back-pressure, and callers who leave.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use agentcore_runtime::App;
+use futures_util::{Stream, StreamExt, stream};
+use serde_json::Value;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, mpsc};
+
+use crate::support::{Dropped, PATIENCE, Server, expect, read_until};
+
+const INVOKE: &[u8] = b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1";
+
+async fn connect(server: &Server) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).await.unwrap();
+    stream.write_all(INVOKE).await.unwrap();
+    stream
+}
+
+/// An app that streams what the test sends, and says when its stream is dropped.
+fn fed() -> (App, mpsc::Sender<Value>, Arc<Notify>) {
+    let (sender, receiver) = mpsc::channel::<Value>(1);
+    let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
+    let dropped = Arc::new(Notify::new());
+    let guard = Arc::clone(&dropped);
+    let app = App::streaming(move |_: Value| {
+        let state = (Arc::clone(&receiver), Dropped(Arc::clone(&guard)));
+        stream::unfold(state, |(receiver, guard)| async move {
+            let item = receiver.lock().await.recv().await?;
+            Some((item, (receiver, guard)))
+        })
+    });
+    (app, sender, dropped)
+}
+
+#[tokio::test]
+async fn the_second_event_is_made_only_after_the_first_was_read() {
+    let (app, sender, _) = fed();
+    let server = Server::start(app).await;
+    let mut stream = connect(&server).await;
+
+    sender.send("first".into()).await.unwrap();
+    let text = read_until(&mut stream, "data: \"first\"\n\n\r\n").await;
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    assert!(text.contains("content-type: text/event-stream; charset=utf-8\r\n"));
+    assert!(text.contains("transfer-encoding: chunked\r\n"));
+
+    sender.send("second".into()).await.unwrap();
+    read_until(&mut stream, "data: \"second\"\n\n\r\n").await;
+
+    drop(sender);
+    let end = read_until(&mut stream, "0\r\n\r\n").await;
+    assert_eq!(end, "0\r\n\r\n", "nothing marks the end but the end");
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_a_silent_stream_cancels_it_at_once() {
+    let (app, sender, dropped) = fed();
+    let server = Server::start(app).await;
+    let mut stream = connect(&server).await;
+    sender.send("first".into()).await.unwrap();
+    read_until(&mut stream, "\"first\"\n\n\r\n").await;
+
+    drop(stream);
+    expect("the stream to be dropped", dropped.notified()).await;
+    drop(sender);
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_before_the_stream_opens_cancels_it() {
+    let (entered, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (entering, dropping) = (Arc::clone(&entered), Arc::clone(&dropped));
+    let app = App::streaming(move |_: Value| {
+        let (entering, guard) = (Arc::clone(&entering), Dropped(Arc::clone(&dropping)));
+        async move {
+            let _guard = guard;
+            entering.notify_one();
+            std::future::pending::<stream::Empty<u8>>().await
+        }
+    });
+    let server = Server::start(app).await;
+    let stream = connect(&server).await;
+    expect("the handler to begin", entered.notified()).await;
+
+    drop(stream);
+    expect("the handler to be dropped", dropped.notified()).await;
+}
+
+#[tokio::test]
+async fn a_plain_handler_finishes_even_if_its_caller_leaves() {
+    let (entered, go_on, finished) = (
+        Arc::new(Notify::new()),
+        Arc::new(Notify::new()),
+        Arc::new(Notify::new()),
+    );
+    let signals = (
+        Arc::clone(&entered),
+        Arc::clone(&go_on),
+        Arc::clone(&finished),
+    );
+    let app = App::new(move |_: Value| {
+        let (entered, go_on, finished) = signals.clone();
+        async move {
+            entered.notify_one();
+            go_on.notified().await;
+            finished.notify_one();
+        }
+    });
+    let server = Server::start(app).await;
+    let stream = connect(&server).await;
+    expect("the handler to begin", entered.notified()).await;
+
+    drop(stream);
+    // Another answer shows that the server went on and had the time to notice.
+    for _ in 0..3 {
+        let ping = reqwest::get(server.url("/ping")).await.unwrap();
+        assert_eq!(ping.status(), 200);
+    }
+    go_on.notify_one();
+    expect("the handler to finish", finished.notified()).await;
+}
+
+/// Counts how many items were taken from it.
+fn counted(taken: &Arc<AtomicUsize>) -> impl Stream<Item = String> + use<> {
+    let taken = Arc::clone(taken);
+    stream::repeat_with(move || {
+        taken.fetch_add(1, Ordering::Relaxed);
+        "x".repeat(1024)
+    })
+}
+
+#[tokio::test]
+async fn a_reader_who_stops_stops_the_producer() {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&taken);
+    let server = Server::start(App::streaming(move |_: Value| counted(&count))).await;
+    let mut stream = connect(&server).await;
+    read_until(&mut stream, "\r\n").await;
+
+    // It comes to rest when the buffers between are full, long before this many megabytes.
+    let still = async {
+        loop {
+            let before = taken.load(Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            if taken.load(Ordering::Relaxed) == before {
+                return before;
+            }
+        }
+    };
+    let made = expect("the producer to rest", still).await;
+    assert!(
+        made < 50_000,
+        "{made} items of 1 KiB for a caller who does not read"
+    );
+}
+
+#[tokio::test]
+async fn every_item_of_a_long_stream_arrives_in_order() {
+    let app = App::streaming(|_: Value| stream::iter(0..10_000));
+    let server = Server::start(app).await;
+    let client = reqwest::Client::new();
+    let answer = client.post(server.url("/invocations")).body("1").send();
+    let text = tokio::time::timeout(PATIENCE, answer.await.unwrap().text());
+    let text = text.await.unwrap().unwrap();
+    let events = text.split_terminator("\n\n");
+    let numbers: Vec<u32> = events
+        .map(|event| event.strip_prefix("data: ").unwrap().parse().unwrap())
+        .collect();
+    assert!(numbers.iter().copied().eq(0..10_000), "{}", numbers.len());
+}
+
+#[tokio::test]
+async fn a_slow_item_is_not_held_back_by_the_next() {
+    let app = App::streaming(|_: Value| {
+        stream::iter(["now", "never"]).then(async |word| {
+            if word == "never" {
+                std::future::pending::<()>().await;
+            }
+            word
+        })
+    });
+    let server = Server::start(app).await;
+    let mut stream = connect(&server).await;
+    read_until(&mut stream, "data: \"now\"\n\n\r\n").await;
+}

@@ -1,0 +1,127 @@
+//! What several tests need: a call without a socket, a server on a real port, and things that tell when they are dropped.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agentcore_runtime::{App, Body, Router};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body_util::BodyExt;
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+use tower::ServiceExt;
+
+/// Far more than anything here takes: a test that hits it has found something that hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// An answer that was read whole.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}
+
+/// Sends one request to a router, without a socket.
+pub(crate) async fn send(router: Router, request: Request<Body>) -> Answer {
+    let (head, body) = router.oneshot(request).await.unwrap().into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    Answer {
+        status: head.status,
+        headers: head.headers,
+        body: String::from_utf8(body.to_vec()).unwrap(),
+    }
+}
+
+/// Sends a request without a body.
+pub(crate) async fn request(router: Router, method: Method, path: &str) -> Answer {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "agent.test:8080")
+        .body(Body::empty())
+        .unwrap();
+    send(router, request).await
+}
+
+/// Invokes an app once and returns status and body.
+pub(crate) async fn invoke(app: App, payload: &str) -> (u16, String) {
+    let answer = send(app.router(), invocation(payload)).await;
+    (answer.status.as_u16(), answer.body)
+}
+
+/// Returns a request that invokes an agent.
+pub(crate) fn invocation(payload: &str) -> Request<Body> {
+    Request::post("/invocations")
+        .body(Body::from(payload.to_owned()))
+        .unwrap()
+}
+
+/// A server on a port of its own.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+impl Server {
+    pub(crate) async fn start(app: App) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(app.serve(listener, async {
+            let _ = stopped.await;
+        }));
+        Self {
+            address,
+            stop,
+            serving,
+        }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Tells the server to end and returns the task that does it.
+    pub(crate) fn stop(self) -> JoinHandle<std::io::Result<()>> {
+        self.stop.send(()).unwrap();
+        self.serving
+    }
+}
+
+/// Reads from a connection until what came ends in `end`.
+pub(crate) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
+    let mut text = String::new();
+    let mut buffer = [0; 4096];
+    while !text.ends_with(end) {
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut buffer));
+        let count = read.await.unwrap().unwrap();
+        assert_ne!(count, 0, "the connection ended after {text:?}");
+        text.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
+    }
+    text
+}
+
+/// Tells when it is dropped.
+pub(crate) struct Dropped(pub(crate) Arc<Notify>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// Waits for `event`, and fails the test if it does not come.
+pub(crate) async fn expect<T>(what: &str, event: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, event)
+        .await
+        .unwrap_or_else(|_| panic!("waited too long for {what}"))
+}
