@@ -1,0 +1,104 @@
+"""Connections to the server: opened with the token, forgotten in forked children.
+
+A child that kept them would hide the end of this process from the server.
+"""
+
+from __future__ import annotations
+
+import os
+from socket import AF_UNIX, SOCK_STREAM, socket
+from threading import RLock
+
+from . import frames
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, Set, Tuple
+
+SOCKET_VARIABLE = "AGENTCORE_WORKER_SOCKET"
+TOKEN_VARIABLE = "AGENTCORE_WORKER_TOKEN"
+
+_RECEIVE = 4096
+
+
+class Server:
+    """Where the server listens, and what it wants to be shown."""
+
+    def __init__(self, path: str, token: str) -> None:
+        self._path = path
+        self._token = token
+        self._open: Set[socket] = set()
+
+    @classmethod
+    def from_environment(cls) -> Server:
+        """Takes the address out of the environment, where the agent and its children must not find it."""
+        try:
+            return cls(os.environ.pop(SOCKET_VARIABLE), os.environ.pop(TOKEN_VARIABLE))
+        except KeyError as missing:
+            raise SystemExit(
+                f"error: {missing.args[0]} is not set: this file is started by `agentcore serve`, not by hand"
+            ) from None
+
+    def connect(self, role: str) -> socket:
+        """Opens a connection for `control`, `thread` or `loop`."""
+        link = socket(AF_UNIX, SOCK_STREAM)
+        try:
+            link.connect(self._path)
+            hello = f'{{"version":{frames.VERSION},"token":"{self._token}","role":"{role}","pid":{os.getpid()}}}'
+            link.sendall(frames.frame(frames.HELLO, 0, hello.encode()))
+        except BaseException:
+            link.close()
+            raise
+        self._open.add(link)
+        return link
+
+    def close(self, link: socket) -> None:
+        """Closes a connection."""
+        self._open.discard(link)
+        link.close()
+
+    def forget(self) -> None:
+        """Closes this process's hold on every connection, and leaves them open where they were opened."""
+        while self._open:
+            self._open.pop().close()
+
+
+class Control:
+    """The connection that lives as long as the worker."""
+
+    def __init__(self, server: Server) -> None:
+        self._link = server.connect("control")
+        self._lock = RLock()
+
+    def send(self, kind: int, payload: bytes) -> None:
+        """Sends a frame, from any thread. A server that is gone is noticed by who receives."""
+        with self._lock:
+            try:
+                self._link.sendall(frames.frame(kind, 0, payload))
+            except OSError:
+                pass
+
+    def receive(self, handle: Callable[[int, bytes], None]) -> None:
+        """Hands every frame to `handle`, until the connection ends."""
+        pending = bytearray()
+        while True:
+            try:
+                received = self._link.recv(_RECEIVE)
+            except OSError:
+                return
+            if not received:
+                return
+            pending += received
+            while len(pending) >= frames.HEAD:
+                size = frames.size_at(pending, 0)
+                if len(pending) < size:
+                    break
+                kind, payload = _taken(pending, size)
+                handle(kind, payload)
+
+
+def _taken(pending: bytearray, size: int) -> Tuple[int, bytes]:
+    _, kind, _ = frames.head_at(pending, 0)
+    payload = bytes(pending[frames.HEAD : size])
+    del pending[:size]
+    return kind, payload

@@ -1,0 +1,211 @@
+"""The event loop of the worker: a thread with asyncio, started when something async has to run.
+
+It outlives every call, so that tasks that a handler starts go on after it has returned.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextvars import copy_context
+from threading import Event, Lock, Thread, get_ident
+
+from bedrock_agentcore.runtime import _log
+
+from .calls import event
+from .frames import ITEM, STREAM, frame
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+    from contextvars import Context
+    from socket import socket
+    from typing import Any, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Optional, Tuple
+
+_END: Any = object()
+# How long tasks that are cut off have for their `finally` blocks, in seconds.
+_CLEAN_UP = 1.0
+
+
+class Gone(Exception):
+    """Nobody listens to a stream any more."""
+
+
+class EventLoop:
+    """A running event loop, in a thread of its own."""
+
+    def __init__(self, context: Context, threads: int) -> None:
+        self.loop = _loop()
+        self._threads = threads
+        self._blocking: Optional[ThreadPoolExecutor] = None
+        self._started = Event()
+        self._thread = Thread(target=context.copy().run, args=(self._run,), name="agentcore-worker-loop", daemon=True)
+        self._thread.start()
+        self._started.wait()
+
+    def blocking(self) -> ThreadPoolExecutor:
+        """Returns threads for what would block the loop. Asked on the loop only."""
+        if self._blocking is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._blocking = ThreadPoolExecutor(self._threads, "agentcore-blocking")
+        return self._blocking
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Runs a coroutine from another thread, in a copy of that thread's context, and waits for its result."""
+        if get_ident() == self._thread.ident:
+            coroutine.close()
+            raise RuntimeError("the event loop cannot wait for itself")
+        value, error = asyncio.run_coroutine_threadsafe(_kept(coroutine), self.loop).result()
+        if error is not None:
+            raise error
+        return value
+
+    def cancel_tasks(self) -> None:
+        """Cancels what still runs, and gives it a moment to clean up."""
+        done = Event()
+        self.loop.call_soon_threadsafe(self._cancel_tasks, done)
+        done.wait(_CLEAN_UP)
+
+    def _cancel_tasks(self, done: Event) -> None:
+        tasks = asyncio.all_tasks(self.loop)
+        if tasks:
+            _log.emit(_log.WARNING, f"Background tasks that are cut off by the end of the agent: {len(tasks)}")
+        for task in tasks:
+            task.cancel()
+
+        async def wait() -> None:
+            if tasks:
+                await asyncio.wait(tasks)
+            done.set()
+
+        self._waiting = self.loop.create_task(wait())
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self._started.set()
+        while True:
+            try:
+                self.loop.run_forever()
+            except (SystemExit, KeyboardInterrupt) as error:
+                # A task that the agent started ended like this. Neither the loop nor the process is its to end.
+                _log.emit(_log.ERROR, f"A background task raised {type(error).__name__}", error)
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    if sys.version_info < (3, 10):
+        # There, locks and events belong to the loop that is current when they are made; the file made its own already.
+        try:
+            loop = asyncio.get_event_loop()
+            if not loop.is_running() and not loop.is_closed():
+                return loop
+        except RuntimeError:
+            pass
+    return asyncio.new_event_loop()
+
+
+async def pump(stream: AsyncIterator[Any], send: Callable[[bytes], Awaitable[None]]) -> Optional[BaseException]:
+    """Sends what a stream gives, closes it, and returns what it raised."""
+    error: Optional[BaseException] = None
+    try:
+        async for item in stream:
+            await send(event(item))
+    except BaseException as raised:
+        error = raised
+    try:
+        await stream.aclose()  # type: ignore[attr-defined]
+    except BaseException as raised:
+        error = error or raised
+    return error
+
+
+async def drive_alone(link: socket, number: int, stream: AsyncIterator[Any]) -> Tuple[bool, Optional[BaseException]]:
+    """Sends a stream over a connection that has no other call; returns whether somebody still listens, and the error.
+
+    The connection does not block, and the server sends nothing during a call: what can be read is its end.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    alive = True
+
+    def leave() -> None:
+        nonlocal alive
+        alive = False
+        loop.remove_reader(link.fileno())
+        task.cancel()
+
+    async def send(item: bytes) -> None:
+        nonlocal alive
+        if not alive:
+            raise Gone
+        try:
+            await loop.sock_sendall(link, frame(ITEM, number, item))
+        except OSError:
+            alive = False
+            raise Gone from None
+
+    loop.add_reader(link.fileno(), leave)
+    try:
+        try:
+            await loop.sock_sendall(link, frame(STREAM, number))
+        except OSError:
+            alive = False
+        error = await pump(stream, send)
+    finally:
+        loop.remove_reader(link.fileno())
+    return alive, error if alive else None
+
+
+class Threaded:
+    """A plain generator as an async one: each step runs in a thread, and no step runs beside another."""
+
+    def __init__(self, generator: Generator[Any, Any, Any], threads: ThreadPoolExecutor) -> None:
+        self._generator = generator
+        self._threads = threads
+        # One context for the whole generator: what it sets before a `yield` is there after it.
+        self._context = copy_context()
+        self._step: Optional[asyncio.Future[Any]] = None
+
+    def __aiter__(self) -> Threaded:
+        return self
+
+    async def __anext__(self) -> Any:
+        item = await self._in_thread(next, self._generator, _END)
+        if item is _END:
+            raise StopAsyncIteration
+        return item
+
+    async def aclose(self) -> None:
+        """Closes the generator, when the step that runs is over."""
+        step = self._step
+        if step is not None and not step.done():
+            # A thread cannot be interrupted, and the caller has left: nobody waits for this.
+            step.add_done_callback(lambda _: self._threads.submit(self._context.run, self._generator.close))
+            return
+        await self._in_thread(self._generator.close)
+
+    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        self._step = loop.run_in_executor(self._threads, self._context.run, _outcome, function, *args)
+        # Shielded: a cancelled wait must not make the step look finished.
+        value, error = await asyncio.shield(self._step)
+        if error is not None:
+            raise error
+        return value
+
+
+async def _kept(coroutine: Coroutine[Any, Any, Any]) -> Tuple[Any, Optional[BaseException]]:
+    # As a value, because asyncio lets SystemExit and KeyboardInterrupt of a task through to the loop.
+    try:
+        return await coroutine, None
+    except BaseException as error:
+        return None, error
+
+
+def _outcome(function: Callable[..., Any], *args: Any) -> Tuple[Any, Optional[BaseException]]:
+    # As a value, because a future takes neither StopIteration nor SystemExit.
+    try:
+        return function(*args), None
+    except BaseException as error:
+        return None, error

@@ -1,0 +1,257 @@
+"""Async handlers: one connection on the event loop, with a task for each call.
+
+Items of a stream are written when they come. What keeps a stream back is its credit, and the bytes under way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import copy_context
+
+from bedrock_agentcore.runtime import _log
+
+from . import frames
+from .calls import STREAMS, AsyncGenerator, Call, Coroutine, stream_error
+from .frames import CANCEL, CREDIT, END, INVOKE, ITEM, RESPONSE, STREAM, ProtocolError, frame
+from .loop import EventLoop, Gone, Threaded, pump
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from socket import socket
+    from typing import Any, Deque, Dict, Optional
+
+    from bedrock_agentcore.runtime._handler import Handler
+
+    from .worker import Worker
+
+_BUFFER = 256 * 1024
+# What may wait for the server to read, over all calls, before streams are held back.
+_MAX_UNSENT = 256 * 1024
+# What one stream may have under way, besides one item: credit counts items, and items can be large.
+_MAX_UNDER_WAY = 8 * 1024 * 1024
+# Items below this are not worth counting: credit alone keeps them under the limit.
+_LARGE = _MAX_UNDER_WAY // frames.FIRST_CREDIT
+
+
+class Multiplex:
+    """The connection. All of it happens on the event loop, except for the construction."""
+
+    def __init__(self, worker: Worker, loop: EventLoop, link: socket) -> None:
+        self._worker = worker
+        self._events = loop
+        self._loop = loop.loop
+        self._link = link
+        self._fd = link.fileno()
+        self._buffer = bytearray(_BUFFER)
+        self._filled = 0
+        self._unsent = bytearray()
+        self._room: Optional[asyncio.Future[None]] = None
+        self.calls: Dict[int, _Running] = {}
+        link.setblocking(False)
+        self._loop.call_soon_threadsafe(self._loop.add_reader, self._fd, self._on_readable)
+
+    def send(self, data: bytes) -> None:
+        """Writes frames, or keeps what the connection does not take yet."""
+        if self._unsent:
+            self._unsent += data
+            return
+        try:
+            sent = self._link.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            # Also seen by the control connection, which ends the worker.
+            return
+        if sent < len(data):
+            self._unsent += memoryview(data)[sent:]
+            self._loop.add_writer(self._fd, self._on_writable)
+
+    async def room(self) -> None:
+        """Waits until less is unsent."""
+        while len(self._unsent) > _MAX_UNSENT:
+            if self._room is None:
+                self._room = self._loop.create_future()
+            await asyncio.shield(self._room)
+
+    def is_full(self) -> bool:
+        """Returns whether streams have to wait."""
+        return len(self._unsent) > _MAX_UNSENT
+
+    def _on_writable(self) -> None:
+        try:
+            sent = self._link.send(self._unsent)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._loop.remove_writer(self._fd)
+            return
+        del self._unsent[:sent]
+        if not self._unsent:
+            self._loop.remove_writer(self._fd)
+        if self._room is not None and len(self._unsent) <= _MAX_UNSENT // 2:
+            self._room.set_result(None)
+            self._room = None
+
+    def _on_readable(self) -> None:
+        try:
+            got = self._link.recv_into(memoryview(self._buffer)[self._filled :])
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            got = 0
+        if not got:
+            self._loop.remove_reader(self._fd)
+            self._worker.end()
+            return
+        self._filled += got
+        try:
+            self._take_frames()
+        except ProtocolError as error:
+            self._worker.fail(str(error))
+
+    def _take_frames(self) -> None:
+        buffer, filled, start = self._buffer, self._filled, 0
+        view = memoryview(buffer)
+        while filled - start >= frames.HEAD:
+            size = frames.size_at(buffer, start)
+            if filled - start < size:
+                if size > len(buffer):
+                    self._buffer = bytearray(size)
+                break
+            _, kind, number = frames.head_at(buffer, start)
+            self._take(kind, number, view[start + frames.HEAD : start + size])
+            start += size
+        rest = filled - start
+        if self._buffer is buffer and rest == 0 and len(buffer) > _BUFFER:
+            self._buffer = bytearray(_BUFFER)
+        elif rest and (start or self._buffer is not buffer):
+            self._buffer[:rest] = bytes(view[start:filled])
+        self._filled = rest
+
+    def _take(self, kind: int, number: int, payload: memoryview) -> None:
+        if kind == INVOKE:
+            started = _Running(self, number, Call(payload))
+            self.calls[number] = started
+            # A copy for each call: what one sets, the next does not see.
+            started.task = self._worker.context.copy().run(self._loop.create_task, self._answer(started))
+        elif kind == CREDIT:
+            running = self.calls.get(number)
+            if running is not None:
+                running.allow(frames.u32_at(payload)[0])
+        elif kind == CANCEL:
+            running = self.calls.get(number)
+            if running is not None:
+                running.leave()
+        else:
+            raise ProtocolError(f"a frame of kind {kind} on the connection of the event loop")
+
+    async def _answer(self, running: _Running) -> None:
+        call, number = running.call, running.number
+        result = None
+        try:
+            handler = call.begin(self._worker.app)
+            if handler is None:
+                kind, payload = call.refusal or call.failure(RuntimeError("a refusal without an answer"))
+            else:
+                result = await self._perform(call, handler)
+                if type(result) in STREAMS:
+                    kind, payload = await self._stream(running, result)
+                else:
+                    kind, payload = call.result(result)
+        except BaseException as error:
+            # Also SystemExit, CancelledError and their like: they end the call, not the loop.
+            kind, payload = call.failure(error)
+        del self.calls[number]
+        self.send(frame(kind, number, payload))
+        call.log_success()
+        background = getattr(result, "background", None) if kind == RESPONSE else None
+        if background is not None:
+            try:
+                await background()
+            except BaseException as error:
+                _log.emit(_log.ERROR, "Background task of a response failed", error)
+
+    async def _perform(self, call: Call, handler: Handler) -> Any:
+        if handler.is_async:
+            result = call.perform(handler)
+        else:
+            # Registered after the agent was ready, in place of an async one.
+            run = copy_context().run
+            result = await self._loop.run_in_executor(self._events.blocking(), run, call.perform, handler)
+        if type(result) is Coroutine:
+            result = await result
+        return result
+
+    async def _stream(self, running: _Running, stream: Any) -> Any:
+        is_async = type(stream) is AsyncGenerator
+        kind = "async generator" if is_async else "generator"
+        _log.emit(_log.INFO, f"Returning streaming response ({kind}) ({running.call.elapsed():.3f}s)")
+        running.is_stream = True
+        if not is_async:
+            stream = Threaded(stream, self._events.blocking())
+        if running.is_gone:
+            await stream.aclose()
+            return END, b""
+        self.send(frame(STREAM, running.number))
+        error = await pump(stream, running.send)
+        if error is None or running.is_gone:
+            return END, b""
+        _log.emit(_log.ERROR, "Error in async streaming", error)
+        return stream_error(error)
+
+
+class _Running:
+    """A call that is being answered."""
+
+    __slots__ = ("_sizes", "_under_way", "_wait", "call", "credit", "is_gone", "is_stream", "link", "number", "task")
+
+    def __init__(self, link: Multiplex, number: int, call: Call) -> None:
+        self.link = link
+        self.number = number
+        self.call = call
+        self.task: Optional[asyncio.Task[None]] = None
+        self.is_stream = False
+        self.is_gone = False
+        self.credit = frames.FIRST_CREDIT
+        self._under_way = 0
+        self._sizes: Optional[Deque[int]] = None
+        self._wait: Optional[asyncio.Future[None]] = None
+
+    async def send(self, item: bytes) -> None:
+        """Sends an item of the stream, as soon as it may be sent."""
+        if self.is_gone:
+            raise Gone
+        while self.credit <= 0 or self._under_way > _MAX_UNDER_WAY:
+            self._wait = asyncio.get_running_loop().create_future()
+            await self._wait
+        if self.link.is_full():
+            await self.link.room()
+        self.credit -= 1
+        if self._sizes is not None or len(item) > _LARGE:
+            self._count(len(item))
+        self.link.send(frame(ITEM, self.number, item))
+
+    def allow(self, more: int) -> None:
+        """Takes credit: the oldest items have been taken by the client."""
+        self.credit += more
+        if self._sizes is not None:
+            for _ in range(min(more, len(self._sizes))):
+                self._under_way -= self._sizes.popleft()
+        if self._wait is not None and not self._wait.done():
+            self._wait.set_result(None)
+
+    def leave(self) -> None:
+        """The caller has left. A stream is cancelled; a handler that has not answered yet is let finish."""
+        if not self.is_gone:
+            self.is_gone = True
+            if self.is_stream and self.task is not None:
+                self.task.cancel()
+
+    def _count(self, size: int) -> None:
+        if self._sizes is None:
+            from collections import deque
+
+            # What came before was small: it counts as nothing, but its credit comes back first.
+            self._sizes = deque([0] * (frames.FIRST_CREDIT - self.credit - 1))
+        self._sizes.append(size)
+        self._under_way += size

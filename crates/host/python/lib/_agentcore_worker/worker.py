@@ -1,0 +1,287 @@
+"""The worker as a whole: its connections, its app, its status, and its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextvars import copy_context
+from threading import Event, RLock, Thread, current_thread, main_thread
+
+from bedrock_agentcore.runtime import _log
+from bedrock_agentcore.runtime import app as app_module
+from bedrock_agentcore.runtime._values import encode
+from bedrock_agentcore.runtime.app import BedrockAgentCoreApp
+from bedrock_agentcore.runtime.models import PingStatus
+
+from . import frames
+from .calls import prepared, sound
+from .threads import ThreadPool
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Optional
+
+    from .link import Control, Server
+    from .loop import EventLoop
+    from .multiplex import Multiplex
+
+# What is there before the server asks for more.
+_FIRST_THREADS = 4
+# How long READY waits for the agent's own ping handler, in seconds.
+_FIRST_PING = 1.0
+# How long the output of an ending worker may take, in seconds.
+_FLUSH = 0.5
+
+
+class Worker:
+    """This process. `app` is what it serves, from READY on."""
+
+    app: BedrockAgentCoreApp
+
+    def __init__(self, server: Server, control: Control, max_threads: int) -> None:
+        self.server = server
+        self._control = control
+        self._max_threads = max_threads
+        self._lock = RLock()
+        self._wanted: Optional[str] = None
+        self._deferred: Optional[BedrockAgentCoreApp] = None
+        self._serving = False
+        self._stopped = Event()
+        self._status: Optional[PingStatus] = None
+        self._pinger: Optional[_Pinger] = None
+        self._event_loop: Optional[EventLoop] = None
+        self._multiplex: Optional[Multiplex] = None
+        self.threads = ThreadPool(self, max_threads)
+        # What the agent's file sets in its context while it loads, its handlers see.
+        self.context = copy_context()
+
+    def begin(self, wanted: Optional[str]) -> None:
+        """Listens to the server, and makes `app.run()` mean this worker. `wanted` names the app to serve."""
+        self._wanted = wanted
+        app_module._worker = self
+        os.register_at_fork(after_in_child=self._forked)
+        Thread(target=self._listen, name="agentcore-control", daemon=True).start()
+
+    def run(self, app: BedrockAgentCoreApp) -> None:
+        """What `app.run()` does: serves, unless the file has to be read to its end first."""
+        if self._wanted is not None and vars(sys.modules["__main__"]).get(self._wanted) is not app:
+            return
+        if "main" not in app.handlers:
+            self._deferred = app
+            return
+        self.serve(app)
+
+    def deferred(self) -> Optional[BedrockAgentCoreApp]:
+        """Returns the app whose `run()` came before its entrypoint."""
+        return self._deferred
+
+    def serve(self, app: BedrockAgentCoreApp) -> None:
+        """Answers calls until the server stops the agent."""
+        interrupt = _leave_interrupts_to_the_server()
+        with self._lock:
+            if not self._serving:
+                self._serving = True
+                self._start(app)
+        self._stopped.wait()
+        if interrupt is not None:
+            signal.signal(signal.SIGINT, interrupt)
+
+    def is_serving(self) -> bool:
+        """Returns whether some `app.run()` has begun."""
+        return self._serving
+
+    def event_loop(self) -> EventLoop:
+        """Returns the event loop, and starts it the first time."""
+        with self._lock:
+            if self._event_loop is None:
+                from .loop import EventLoop
+
+                self._event_loop = EventLoop(self.context, self._max_threads)
+            return self._event_loop
+
+    def report(self, status: Any, always: bool = False) -> None:
+        """Tells the server the status, if it is another one than before."""
+        with self._lock:
+            if status != self._status or always:
+                self._status = status
+                self._control.send(frames.STATUS, encode({"status": status.value}))
+
+    def load_failed(self, error: str, error_type: str) -> None:
+        """Tells the server that there is no agent."""
+        self._control.send(frames.LOAD_FAILED, encode({"error": sound(error), "error_type": error_type}))
+
+    def end(self) -> None:
+        """Ends the process at once: the server is gone, and nobody else needs it."""
+        _exit(0)
+
+    def fail(self, reason: str) -> None:
+        """Ends the process because the server cannot be understood."""
+        _log.emit(_log.ERROR, f"The worker ends: {reason}")
+        _exit(1)
+
+    def _start(self, app: BedrockAgentCoreApp) -> None:
+        self.app = app
+        self.context = copy_context()
+        function = app.handlers.get("main")
+        handler = None if function is None else prepared(function)
+        if handler is None:
+            _log.emit(_log.WARNING, "No entrypoint defined: register a function with `@app.entrypoint`")
+        is_async = handler is not None and handler.is_async
+        if is_async:
+            from .multiplex import Multiplex
+
+            self._multiplex = Multiplex(self, self.event_loop(), self.server.connect("loop"))
+        else:
+            self.threads.grow(_FIRST_THREADS)
+        self._watch_status(app)
+        ready = {
+            "dispatch": "loop" if is_async else "thread",
+            "max_threads": self._max_threads,
+            "entrypoint": None if handler is None else handler.name,
+            "debug": bool(app.debug),
+            "ping": app._ping_handler is not None,
+        }
+        self._control.send(frames.READY, encode(ready))
+
+    def _watch_status(self, app: BedrockAgentCoreApp) -> None:
+        app._run_coroutine = lambda coroutine: self.event_loop().run(coroutine)
+        app._status_listener = self._status_changed
+        if app._ping_handler is not None:
+            # The first `/ping` should have the agent's own answer, but a slow one must not hold up the start.
+            self._ping().ask(wait=_FIRST_PING)
+        else:
+            self.report(app._without_handler())
+
+    def _status_changed(self) -> None:
+        if self.app._asks_a_handler():
+            self._ping().ask()
+        else:
+            with self._lock:
+                self.report(self.app._without_handler())
+
+    def _ping(self) -> _Pinger:
+        with self._lock:
+            if self._pinger is None:
+                self._pinger = _Pinger(self)
+            return self._pinger
+
+    def _listen(self) -> None:
+        try:
+            self._control.receive(self._handle)
+        except frames.ProtocolError as error:
+            self.fail(str(error))
+        self.end()
+
+    def _handle(self, kind: int, payload: bytes) -> None:
+        if kind in (frames.GROW, frames.STOP) and len(payload) != 4:
+            raise frames.ProtocolError(f"a frame of kind {kind} with {len(payload)} bytes")
+        if kind == frames.GROW:
+            try:
+                self.threads.grow(frames.u32_at(payload)[0])
+            except (OSError, RuntimeError) as error:
+                # Out of threads or file descriptors: those that are there go on.
+                _log.emit(_log.WARNING, f"No more threads for handlers: {error}")
+        elif kind == frames.REFRESH:
+            self._refresh()
+        elif kind == frames.STOP:
+            grace = frames.u32_at(payload)[0] / 1000
+            Thread(target=self._stop, args=(grace,), name="agentcore-stop", daemon=True).start()
+        else:
+            raise frames.ProtocolError(f"a frame of kind {kind} on the control connection")
+
+    def _refresh(self) -> None:
+        if not hasattr(self, "app"):
+            self.report(PingStatus.HEALTHY, always=True)
+        elif self.app._asks_a_handler():
+            self._ping().ask(always=True)
+        else:
+            with self._lock:
+                self.report(self.app._without_handler(), always=True)
+
+    def _stop(self, grace: float) -> None:
+        deadline = time.monotonic() + grace
+        while self._is_busy() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if self._event_loop is not None:
+            self._event_loop.cancel_tasks()
+        # The thread in `serve` goes on, and with it the rest of the agent's file and the exit handlers.
+        self._stopped.set()
+        if not self._serving:
+            _exit(0)
+        time.sleep(max(deadline - time.monotonic(), 0.1))
+        _exit(0)
+
+    def _is_busy(self) -> bool:
+        return self.threads.is_busy() or (self._multiplex is not None and bool(self._multiplex.calls))
+
+    def _forked(self) -> None:
+        app_module._worker = None
+        self.server.forget()
+        if hasattr(self, "app"):
+            self.app._status_listener = None
+
+
+class _Pinger:
+    """Runs the agent's ping handler, in a thread of its own: it may take its time."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._asked = Event()
+        self._answered = Event()
+        self._always = False
+        Thread(target=self._run, name="agentcore-ping", daemon=True).start()
+
+    def ask(self, always: bool = False, wait: float = 0) -> None:
+        """Has the handler asked soon. Questions that come meanwhile are one."""
+        if always:
+            self._always = True
+        self._answered.clear()
+        self._asked.set()
+        if wait and current_thread().name != "agentcore-ping":
+            self._answered.wait(wait)
+
+    def _run(self) -> None:
+        worker = self._worker
+        while True:
+            self._asked.wait()
+            self._asked.clear()
+            always, self._always = self._always, False
+            try:
+                status = worker.context.copy().run(worker.app.get_current_ping_status)
+            except BaseException as error:
+                _log.emit(_log.ERROR, "Ping endpoint failed", error)
+                status = worker.app._automatic()
+            worker.report(status, always)
+            self._answered.set()
+
+
+def _leave_interrupts_to_the_server() -> Any:
+    """Has Ctrl-C do nothing here: it reaches the server too. Returns the handler that was there, if it was replaced."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not signal.default_int_handler or current_thread() is not main_thread():
+        return None
+    # No `SIG_IGN`, which the agent's children would inherit.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    return handler
+
+
+def _exit(status: int) -> None:
+    """Ends the process whatever its threads do, after the output that can still be written."""
+    writer = Thread(target=_flush, daemon=True)
+    try:
+        writer.start()
+        writer.join(_FLUSH)
+    except RuntimeError:
+        # No thread can be started any more.
+        pass
+    os._exit(status)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass

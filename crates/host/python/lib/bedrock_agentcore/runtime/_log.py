@@ -1,0 +1,161 @@
+"""Log lines of the runtime: one JSON object each, on stderr, from the logger `bedrock_agentcore.app`.
+
+`logging` is imported when the agent does it or asks for `app.logger`, not before. A line goes around it while the
+agent has changed nothing about it: what comes out is the same, and an invocation is not slowed down by its log.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from threading import Lock
+
+from ._invocation import current
+from ._values import quoted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import logging
+    from typing import Any, Deque, Optional
+
+NAME = "bedrock_agentcore.app"
+DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+_LEVEL_NAMES = {DEBUG: "DEBUG", INFO: "INFO", WARNING: "WARNING", ERROR: "ERROR"}
+
+_level = INFO
+_logger: Optional[logging.Logger] = None
+_handler: Any = None
+_second = (0, "")
+_lines: Deque[str] = deque()
+_writing = Lock()
+# Characters. What a pipe takes as a whole is 4,096 bytes: more could be torn by what others write to it.
+_BATCH = 2048
+
+
+def configure(debug: bool) -> None:
+    """Prepares for an app. One app in debug mode is enough for its lines to be written."""
+    global _level
+    if debug and _level == INFO:
+        _level = DEBUG
+        if _handler is not None and _logger is not None and _logger.level == INFO:
+            _logger.setLevel(DEBUG)
+    if "logging" in sys.modules:
+        logger()
+
+
+def logger() -> logging.Logger:
+    """Returns the logger. A handler is added unless it has one."""
+    global _handler, _logger
+    if _logger is None:
+        import logging
+
+        found = logging.getLogger(NAME)
+        if not found.handlers:
+            from ._log_format import RequestContextFormatter
+
+            _handler = logging.StreamHandler()
+            _handler.setFormatter(RequestContextFormatter())
+            found.addHandler(_handler)
+            if found.level == logging.NOTSET:
+                found.setLevel(_level)
+        _logger = found
+    return _logger
+
+
+def is_enabled(level: int) -> bool:
+    """Returns whether lines of this level are written."""
+    if _logger is None:
+        return level >= _level
+    return _logger.isEnabledFor(level)
+
+
+def emit(level: int, message: str, error: Optional[BaseException] = None) -> None:
+    """Writes a line, with the ids of the current request; with `error` also what was raised, and where."""
+    if _logger is None and error is None and "logging" not in sys.modules:
+        if level >= _level:
+            _write(sys.stderr, level, message)
+        return
+    log = _logger or logger()
+    if not log.isEnabledFor(level):
+        return
+    if error is None and _is_untouched(log):
+        _write(_handler.stream, level, message)
+    else:
+        # The message is no format: a percent sign in it is a percent sign.
+        log.log(level, "%s", message, exc_info=error, stacklevel=2)
+
+
+def timestamp(at: float) -> str:
+    """Returns a time as ISO-8601 in UTC, with milliseconds."""
+    global _second
+    second = int(at)
+    if _second[0] != second:
+        year, month, day, hour, minute, rest = time.gmtime(second)[:6]
+        _second = (second, f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{rest:02}")
+    known, text = _second
+    if known != second:
+        # Another thread was at a second of its own in between.
+        return timestamp(at)
+    return f"{text}.{int((at - second) * 1000):03}Z"
+
+
+def _write(stream: Any, level: int, message: str) -> None:
+    invocation = current.get(None)
+    ids = ""
+    if invocation is not None:
+        ids = f', "requestId": {quoted(invocation.request_id)}'
+        if invocation.session_id:
+            ids += f', "sessionId": {quoted(invocation.session_id)}'
+    _lines.append(
+        f'{{"timestamp": "{timestamp(time.time())}", "level": "{_LEVEL_NAMES[level]}", '
+        f'"message": {quoted(message)}, "logger": "{NAME}"{ids}}}\n'
+    )
+    # Whoever finds another thread writing leaves the line to it: threads that queue up for stderr, each giving up the
+    # interpreter to do so, would halve what a busy agent can answer.
+    while _lines and _writing.acquire(False):
+        try:
+            _write_lines(stream)
+        finally:
+            _writing.release()
+
+
+def _start_again() -> None:
+    # In a forked child: the lines are the parent's, and the thread that held the lock is not here.
+    global _writing
+    _writing = Lock()
+    _lines.clear()
+
+
+def _write_lines(stream: Any) -> None:
+    batch = ""
+    try:
+        while len(batch) < _BATCH:
+            batch += _lines.popleft()
+    except IndexError:
+        # Another thread has taken the rest, or there was none.
+        pass
+    try:
+        stream.write(batch)
+        stream.flush()
+    except (OSError, ValueError, AttributeError):
+        # No stderr, a closed one, or one that nobody reads: no reason to fail an invocation.
+        pass
+
+
+def _is_untouched(log: logging.Logger) -> bool:
+    handler = _handler
+    if handler is None or log.handlers != [handler] or log.filters or handler.filters or handler.level or log.disabled:
+        return False
+    if type(handler.formatter).__module__ != __package__ + "._log_format":
+        return False
+    parent = log.parent if log.propagate else None
+    while parent is not None:
+        if parent.handlers:
+            return False
+        parent = parent.parent if parent.propagate else None
+    return True
+
+
+os.register_at_fork(after_in_child=_start_again)

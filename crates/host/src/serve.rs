@@ -1,0 +1,179 @@
+//! Serving a Python agent: the choice of engine, the command that runs the file, and how it all ends.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use agentcore_runtime::{Address, serve_agent};
+
+use crate::LOGGER;
+use crate::agent::WorkerAgent;
+use crate::engine::{Decision, Engine, EngineChoice, SdkMissing, vendored_sdk};
+use crate::interpreter::Interpreter;
+use crate::sdk;
+use crate::worker::WorkerCommand;
+
+/// How long a worker may take to finish what it does beside invocations, once those have been drained.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// A Python file that holds an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PythonAgent {
+    /// The file, which is run as `__main__`.
+    pub file: PathBuf,
+    /// The name of the app in it, where there are several.
+    pub app: Option<String>,
+    /// The folder that is importable beside the file's own.
+    pub source_root: PathBuf,
+}
+
+/// What to serve, with what, and where.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// The agent.
+    pub agent: PythonAgent,
+    /// What runs it.
+    pub interpreter: Interpreter,
+    /// Which engine is wanted.
+    pub engine: EngineChoice,
+    /// Where to listen.
+    pub address: Address,
+    /// The folder that [`unpack_python_package`](crate::unpack_python_package) returned.
+    pub package_dir: PathBuf,
+    /// All of the agent's environment; `None` is that of this process.
+    pub environment: Option<Vec<(OsString, OsString)>>,
+}
+
+/// Why serving ended, other than by being told to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address cannot be listened on. The error says why in a sentence for people.
+    #[error("{0}")]
+    Bind(io::Error),
+    /// The official SDK was asked for and is not installed.
+    #[error(transparent)]
+    SdkMissing(#[from] SdkMissing),
+    /// The agent could not be loaded. Its traceback, if there is one, is on stderr.
+    #[error("the agent could not be loaded: {reason}")]
+    Load {
+        /// The last line of the traceback, or how the process ended.
+        reason: String,
+    },
+    /// The agent was served by the official SDK, and its process ended.
+    #[error("the agent's process ended: {cause}")]
+    Ended {
+        /// How it ended, as in `signal 9 (SIGKILL)`.
+        cause: String,
+    },
+    /// The system refused what serving needs.
+    #[error("{what}: {source}")]
+    System {
+        /// What could not be done.
+        what: &'static str,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Serves a Python agent until `shutdown` completes, then lets open invocations finish and ends the worker.
+///
+/// The address is bound at once. Until the agent has loaded, `/ping` answers 503 and invocations wait.
+///
+/// # Errors
+///
+/// Fails if the address is taken, the engine is not available, or the agent does not load: then those who wait have been
+/// told the reason.
+pub async fn serve(
+    mut options: ServeOptions,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    if let Some(version) = options.agent.vendored_sdk() {
+        options.interpreter.official_sdk = Some(version);
+    }
+    let decision = options.engine.decide(&options.interpreter)?;
+    tracing::info!(target: LOGGER, "{decision}");
+    match decision.engine {
+        Engine::Native => native(&options, &decision, shutdown).await,
+        Engine::Sdk => sdk::serve(&options, shutdown).await,
+    }
+}
+
+async fn native(
+    options: &ServeOptions,
+    decision: &Decision,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let listener = options.address.bind().await.map_err(ServeError::Bind)?;
+    let place = if decision.package_first {
+        "--native-first"
+    } else {
+        "--native-last"
+    };
+    let command = options.command("agentcore_worker.py", Some(place));
+    let agent = WorkerAgent::start(command).map_err(|source| ServeError::System {
+        what: "no private folder can be made",
+        source,
+    })?;
+    let reason = OnceLock::new();
+    let end = async {
+        tokio::select! {
+            () = shutdown => {}
+            failed = does_not_load(&agent) => {
+                let _ = reason.set(failed);
+            }
+        }
+    };
+    let served = serve_agent(Arc::new(agent.clone()), listener, end).await;
+    agent.stop(GRACE).await;
+    served.map_err(|source| ServeError::System {
+        what: "the server failed",
+        source,
+    })?;
+    match reason.into_inner() {
+        Some(reason) => Err(ServeError::Load { reason }),
+        None => Ok(()),
+    }
+}
+
+/// Returns the reason if the agent does not load, and otherwise never.
+async fn does_not_load(agent: &WorkerAgent) -> String {
+    match agent.loaded().await {
+        Err(reason) => reason,
+        Ok(()) => std::future::pending().await,
+    }
+}
+
+impl PythonAgent {
+    /// The official SDK that the agent brings along, which its imports find before an installed one.
+    fn vendored_sdk(&self) -> Option<String> {
+        let beside = self.file.parent().unwrap_or(&self.source_root);
+        vendored_sdk(&[beside, &self.source_root])
+    }
+}
+
+impl ServeOptions {
+    /// The command that runs the agent with one of the package's scripts.
+    pub(crate) fn command(&self, script: &str, flag: Option<&str>) -> WorkerCommand {
+        let PythonAgent {
+            file,
+            app,
+            source_root,
+        } = &self.agent;
+        // Unbuffered, so that what the agent prints appears when it is printed.
+        let mut args: Vec<OsString> = vec!["-u".into(), self.package_dir.join(script).into()];
+        args.extend(flag.map(OsString::from));
+        args.push(file.into());
+        if let Some(app) = app {
+            args.extend(["--app".into(), app.into()]);
+        }
+        args.extend(["--source-root".into(), source_root.into()]);
+        WorkerCommand {
+            program: self.interpreter.executable.clone(),
+            args,
+            environment: self.environment.clone(),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! What a worker sends to the server. A payload that does not parse is an error here and ends the connection there.
+
+use agentcore_protocol::PingStatus;
+use bytes::{Buf, Bytes};
+use serde::Deserialize;
+
+use super::frame::{Frame, FrameError};
+
+/// The version of the protocol that this crate speaks.
+pub(crate) const VERSION: u32 = 1;
+
+const HELLO: u8 = 64;
+const READY: u8 = 65;
+const LOAD_FAILED: u8 = 66;
+const STATUS: u8 = 67;
+const RESULT: u8 = 70;
+const ERROR: u8 = 71;
+const STREAM: u8 = 72;
+const ITEM: u8 = 73;
+const ITEMS: u8 = 74;
+const END: u8 = 75;
+const RESPONSE: u8 = 76;
+
+/// A frame of a worker, understood.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Hello(Hello),
+    Ready(Ready),
+    LoadFailed(LoadFailed),
+    Status(PingStatus),
+    Call(Reply),
+}
+
+/// What a worker says about one call.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// The body of a 200 answer. Ends the call.
+    Result(Bytes),
+    /// The answer is an error, or the stream ends in one. Ends the call.
+    Error(CallError),
+    /// The answer is a stream of events.
+    Stream,
+    /// One or more events.
+    Items(Items),
+    /// The stream ended well. Ends the call.
+    End,
+    /// A ready-made HTTP answer. Ends the call.
+    Response(ResponseHead, Bytes),
+}
+
+/// The first frame of a connection.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Hello {
+    pub(crate) version: u32,
+    pub(crate) token: String,
+    pub(crate) role: Role,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    Control,
+    Thread,
+    Loop,
+}
+
+/// The agent has loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Ready {
+    pub(crate) dispatch: Dispatch,
+    /// How many calls the worker runs at once on thread connections, at most.
+    pub(crate) max_threads: usize,
+    /// The name of the entrypoint function; `None` if the agent registered none.
+    #[serde(default)]
+    pub(crate) entrypoint: Option<String>,
+    /// Whether the agent has a ping handler of its own, which has to be asked; every other change is pushed.
+    #[serde(default = "yes")]
+    pub(crate) ping: bool,
+}
+
+/// Which connections calls go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Dispatch {
+    Thread,
+    Loop,
+}
+
+/// The agent's file could not be run.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct LoadFailed {
+    pub(crate) error: String,
+    #[serde(default)]
+    pub(crate) error_type: Option<String>,
+}
+
+/// How a call failed, in the agent's words.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct CallError {
+    pub(crate) status: u16,
+    pub(crate) error: serde_json::Value,
+    #[serde(default)]
+    pub(crate) error_type: Option<String>,
+    #[serde(default)]
+    pub(crate) details: Option<String>,
+}
+
+/// Status and headers of a ready-made answer.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct ResponseHead {
+    pub(crate) status: u16,
+    #[serde(default)]
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    status: PingStatus,
+}
+
+/// Events of a stream: JSON texts of one line each. Iterating takes them off without copying.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Items {
+    One(Option<Bytes>),
+    /// `u32 n · n bytes`, `left` times; checked when the frame was read.
+    Packed {
+        bytes: Bytes,
+        left: usize,
+    },
+}
+
+impl Message {
+    /// Reads a frame.
+    pub(crate) fn parse(frame: Frame) -> Result<(u32, Self), FrameError> {
+        let Frame {
+            kind,
+            call,
+            payload,
+        } = frame;
+        let message = match kind {
+            HELLO => Self::Hello(json(kind, &payload)?),
+            READY => Self::Ready(json(kind, &payload)?),
+            LOAD_FAILED => Self::LoadFailed(json(kind, &payload)?),
+            STATUS => Self::Status(json::<Status>(kind, &payload)?.status),
+            RESULT => Self::Call(Reply::Result(payload)),
+            ERROR => Self::Call(Reply::Error(json(kind, &payload)?)),
+            STREAM => Self::Call(Reply::Stream),
+            ITEM => Self::Call(Reply::Items(Items::One(Some(payload)))),
+            ITEMS => Self::Call(Reply::Items(
+                Items::packed(payload).ok_or(FrameError::Payload(kind))?,
+            )),
+            END => Self::Call(Reply::End),
+            RESPONSE => {
+                let (head, body) = response(payload).ok_or(FrameError::Payload(kind))?;
+                Self::Call(Reply::Response(head, body))
+            }
+            _ => return Err(FrameError::Kind(kind)),
+        };
+        Ok((call, message))
+    }
+}
+
+impl Reply {
+    /// Whether nothing follows it.
+    pub(crate) fn ends_the_call(&self) -> bool {
+        match self {
+            Self::Result(_) | Self::Error(_) | Self::End | Self::Response(..) => true,
+            Self::Stream | Self::Items(_) => false,
+        }
+    }
+}
+
+impl Items {
+    fn packed(bytes: Bytes) -> Option<Self> {
+        let mut left = 0;
+        let mut rest = &bytes[..];
+        while let Some((length, after)) = rest.split_first_chunk::<4>() {
+            let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+            rest = after.get(length..)?;
+            left += 1;
+        }
+        rest.is_empty().then_some(Self::Packed { bytes, left })
+    }
+
+    /// How many events are left.
+    pub(crate) fn left(&self) -> usize {
+        match self {
+            Self::One(item) => usize::from(item.is_some()),
+            Self::Packed { left, .. } => *left,
+        }
+    }
+}
+
+impl Iterator for Items {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        match self {
+            Self::One(item) => item.take(),
+            Self::Packed { bytes, left } => {
+                *left = left.checked_sub(1)?;
+                take_sized(bytes)
+            }
+        }
+    }
+}
+
+/// A worker that says nothing about it is asked.
+fn yes() -> bool {
+    true
+}
+
+fn json<'a, T: Deserialize<'a>>(kind: u8, payload: &'a [u8]) -> Result<T, FrameError> {
+    serde_json::from_slice(payload).map_err(|_| FrameError::Payload(kind))
+}
+
+fn response(mut payload: Bytes) -> Option<(ResponseHead, Bytes)> {
+    let head = take_sized(&mut payload)?;
+    let head = serde_json::from_slice(&head).ok()?;
+    Some((head, payload))
+}
+
+/// Takes `u32 n · n bytes` off the front; `None` if there is less.
+fn take_sized(bytes: &mut Bytes) -> Option<Bytes> {
+    let length = u32::from_be_bytes(*bytes.first_chunk()?);
+    let length = usize::try_from(length).ok()?;
+    if bytes.len() - 4 < length {
+        return None;
+    }
+    bytes.advance(4);
+    Some(bytes.split_to(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(kind: u8, payload: &[u8]) -> Result<Message, FrameError> {
+        let frame = Frame {
+            kind,
+            call: 1,
+            payload: Bytes::copy_from_slice(payload),
+        };
+        Message::parse(frame).map(|(_, message)| message)
+    }
+
+    #[test]
+    fn a_batch_is_taken_apart() {
+        let payload = b"\0\0\0\x03\"a\"\0\0\0\0\0\0\0\x01\x37";
+        let Message::Call(Reply::Items(items)) = parse(ITEMS, payload).unwrap() else {
+            panic!("not items");
+        };
+        assert_eq!(items.left(), 3);
+        let items: Vec<_> = items.collect();
+        assert_eq!(items, ["\"a\"", "", "7"]);
+    }
+
+    #[test]
+    fn a_batch_cut_short_is_refused() {
+        for payload in [&b"\0\0\0"[..], b"\0\0\0\x02a", b"\0\0\0\x01a\0"] {
+            assert_eq!(
+                parse(ITEMS, payload).unwrap_err(),
+                FrameError::Payload(ITEMS)
+            );
+        }
+    }
+
+    #[test]
+    fn a_ready_made_answer_has_head_and_body() {
+        let head = br#"{"status":404,"headers":[["x-a","1"]]}"#;
+        let mut payload = u32::try_from(head.len()).unwrap().to_be_bytes().to_vec();
+        payload.extend_from_slice(head);
+        payload.extend_from_slice(b"gone");
+        let Message::Call(Reply::Response(head, body)) = parse(RESPONSE, &payload).unwrap() else {
+            panic!("not a response");
+        };
+        assert_eq!((head.status, &body[..]), (404, &b"gone"[..]));
+        assert_eq!(head.headers, [("x-a".to_owned(), "1".to_owned())]);
+    }
+
+    #[test]
+    fn unknown_keys_are_no_error_but_unknown_kinds_are() {
+        let hello = br#"{"version":1,"token":"t","role":"thread","pid":3,"later":true}"#;
+        assert!(matches!(
+            parse(HELLO, hello),
+            Ok(Message::Hello(Hello {
+                role: Role::Thread,
+                ..
+            }))
+        ));
+        assert_eq!(parse(63, b"").unwrap_err(), FrameError::Kind(63));
+        assert_eq!(parse(1, b"").unwrap_err(), FrameError::Kind(1));
+        assert_eq!(
+            parse(STATUS, br#"{"status":"Fine"}"#).unwrap_err(),
+            FrameError::Payload(STATUS)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_payload_panics(kind in 60_u8..80, payload in prop::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok(Message::Call(Reply::Items(items))) = parse(kind, &payload) {
+                prop_assert_eq!(items.left(), items.count());
+            }
+        }
+    }
+}

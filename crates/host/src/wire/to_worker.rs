@@ -1,0 +1,192 @@
+//! What the server sends to a worker, and how an invocation is laid out.
+
+use agentcore_protocol::SessionId;
+use bytes::{BufMut, Bytes, BytesMut};
+use http::HeaderMap;
+use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
+
+use super::frame::{HEAD, MAX_PAYLOAD, put_head};
+
+const INVOKE: u8 = 1;
+const CANCEL: u8 = 2;
+const CREDIT: u8 = 3;
+const GROW: u8 = 4;
+const REFRESH: u8 = 5;
+const STOP: u8 = 6;
+
+/// The invocation is larger than a frame can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooLarge;
+
+/// What a worker is told about an invocation besides its body.
+pub(crate) struct Meta<'a> {
+    pub(crate) request_id: &'a str,
+    pub(crate) session_id: Option<&'a SessionId>,
+    pub(crate) headers: &'a HeaderMap,
+}
+
+/// An INVOKE frame: everything before the body, and the body as it came.
+///
+/// They stay apart, so that one gathering write sends both without a copy of the body.
+#[derive(Debug, Clone)]
+pub(crate) struct Invoke {
+    pub(crate) head: Bytes,
+    pub(crate) body: Bytes,
+}
+
+impl Invoke {
+    /// Lays out the frame of call `call`.
+    pub(crate) fn new(call: u32, meta: &Meta<'_>, body: Bytes) -> Result<Self, TooLarge> {
+        let mut out = BytesMut::with_capacity(1024);
+        out.put_bytes(0, HEAD + 4);
+        serde_json::to_writer((&mut out).writer(), meta).expect("text and lists of text are JSON");
+        let meta_length = out.len() - HEAD - 4;
+        let payload = 4 + meta_length + body.len();
+        if payload > MAX_PAYLOAD {
+            return Err(TooLarge);
+        }
+        let mut head = BytesMut::with_capacity(HEAD + 4);
+        put_head(INVOKE, call, payload, &mut head);
+        head.put_u32(u32::try_from(meta_length).map_err(|_| TooLarge)?);
+        out[..HEAD + 4].copy_from_slice(&head);
+        Ok(Self {
+            head: out.freeze(),
+            body,
+        })
+    }
+}
+
+/// The caller of `call` is gone.
+pub(crate) fn cancel(call: u32, out: &mut BytesMut) {
+    put_head(CANCEL, call, 0, out);
+}
+
+/// The worker may send `more` more items for `call`.
+pub(crate) fn credit(call: u32, more: u32, out: &mut BytesMut) {
+    put_head(CREDIT, call, 4, out);
+    out.put_u32(more);
+}
+
+/// The worker is asked to open `more` more thread connections.
+pub(crate) fn grow(more: u32, out: &mut BytesMut) {
+    put_head(GROW, 0, 4, out);
+    out.put_u32(more);
+}
+
+/// The worker is asked for its status.
+pub(crate) fn refresh(out: &mut BytesMut) {
+    put_head(REFRESH, 0, 0, out);
+}
+
+/// The worker is to finish what runs, within `grace_ms`, and to end.
+pub(crate) fn stop(grace_ms: u32, out: &mut BytesMut) {
+    put_head(STOP, 0, 4, out);
+    out.put_u32(grace_ms);
+}
+
+impl Serialize for Meta<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self {
+            request_id,
+            session_id,
+            headers,
+        } = self;
+        let mut meta = serializer.serialize_struct("Meta", 3)?;
+        meta.serialize_field("request_id", request_id)?;
+        meta.serialize_field("session_id", &session_id.map(SessionId::as_str))?;
+        meta.serialize_field("headers", &Headers(headers))?;
+        meta.end()
+    }
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Serialize for Headers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut pairs = serializer.serialize_seq(Some(self.0.len()))?;
+        for (name, value) in self.0 {
+            if let Ok(text) = value.to_str() {
+                pairs.serialize_element(&(name.as_str(), text))?;
+            } else {
+                // A header is bytes; the contract reads them as latin-1, where a byte is a character.
+                let text: String = value.as_bytes().iter().copied().map(char::from).collect();
+                pairs.serialize_element(&(name.as_str(), text))?;
+            }
+        }
+        pairs.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use serde_json::json;
+
+    use super::*;
+    use crate::wire::frame::decode;
+
+    #[test]
+    fn an_invocation_carries_meta_and_body() {
+        let mut headers = HeaderMap::new();
+        headers.insert("X-One", HeaderValue::from_static("a"));
+        headers.append("x-one", HeaderValue::from_static("b"));
+        headers.insert("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
+        let session: SessionId = "conversation-123".parse().unwrap();
+        let meta = Meta {
+            request_id: "r1",
+            session_id: Some(&session),
+            headers: &headers,
+        };
+        let invoke = Invoke::new(7, &meta, Bytes::from_static(b"{\"prompt\": \"hi\"}")).unwrap();
+
+        let mut buffer = BytesMut::from(&[invoke.head, invoke.body].concat()[..]);
+        let frame = decode(&mut buffer).unwrap().unwrap();
+        assert!(buffer.is_empty());
+        assert_eq!((frame.kind, frame.call), (INVOKE, 7));
+        let length = u32::from_be_bytes(*frame.payload.first_chunk().unwrap()) as usize;
+        let meta: serde_json::Value =
+            serde_json::from_slice(&frame.payload[4..4 + length]).unwrap();
+        let expected = json!({
+            "request_id": "r1",
+            "session_id": "conversation-123",
+            "headers": [["x-one", "a"], ["x-one", "b"], ["x-latin", "café"]],
+        });
+        assert_eq!(meta, expected);
+        assert_eq!(&frame.payload[4 + length..], b"{\"prompt\": \"hi\"}");
+    }
+
+    #[test]
+    fn a_body_beyond_the_frame_is_refused() {
+        let headers = HeaderMap::new();
+        let meta = Meta {
+            request_id: "r",
+            session_id: None,
+            headers: &headers,
+        };
+        let body = Bytes::from(vec![0; MAX_PAYLOAD - 10]);
+        assert_eq!(Invoke::new(1, &meta, body).unwrap_err(), TooLarge);
+    }
+
+    #[test]
+    fn numbers_are_big_endian() {
+        let mut out = BytesMut::new();
+        credit(3, 258, &mut out);
+        stop(5000, &mut out);
+        cancel(9, &mut out);
+        let credit = decode(&mut out).unwrap().unwrap();
+        assert_eq!(
+            (credit.kind, credit.call, &credit.payload[..]),
+            (CREDIT, 3, &[0, 0, 1, 2][..])
+        );
+        let stop = decode(&mut out).unwrap().unwrap();
+        assert_eq!(
+            (stop.kind, stop.call, &stop.payload[..]),
+            (STOP, 0, &[0, 0, 0x13, 0x88][..])
+        );
+        let cancel = decode(&mut out).unwrap().unwrap();
+        assert_eq!(
+            (cancel.kind, cancel.call, cancel.payload.len()),
+            (CANCEL, 9, 0)
+        );
+    }
+}

@@ -1,0 +1,253 @@
+//! One worker process: its connections, its calls, its life.
+//!
+//! A worker is started once and never again. Which worker a call goes to, and when a fresh one is started, is decided in
+//! `agent.rs`.
+
+mod call;
+mod failures;
+mod greet;
+mod inbox;
+mod life;
+mod link;
+mod mux;
+mod outbox;
+mod pool;
+pub(crate) mod process;
+mod supervise;
+mod thread_call;
+
+pub(crate) mod exit;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use agentcore_protocol::PingStatus;
+use agentcore_runtime::{Invocation, Outcome};
+use rustix::process::Signal;
+use tokio::net::UnixStream;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use self::failures::{of_a_death, shutting_down};
+pub(crate) use self::life::Death;
+pub use self::process::WorkerCommand;
+
+use self::call::Call;
+use self::life::Life;
+use self::link::{Broken, Link};
+use self::mux::{Multiplex, NotOpened};
+use self::outbox::Outbox;
+use self::pool::Pool;
+use self::process::Group;
+use self::thread_call::ThreadCall;
+use crate::wire::from_worker::{Dispatch, Ready};
+use crate::wire::to_worker::{self, Meta, TooLarge};
+
+/// How long a worker may take to load the agent.
+pub(crate) const START_LIMIT: Duration = Duration::from_mins(2);
+
+/// How long a worker that was sent TERM has before KILL.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// A worker process.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    life: Life,
+    control: Arc<Outbox>,
+    pool: Pool,
+    mux: OnceLock<Arc<Multiplex>>,
+    /// What the worker said when the agent had loaded.
+    ready: OnceLock<Ready>,
+    has_control: AtomicBool,
+    /// Cancelled when the control connection has been read to its end.
+    control_ended: CancellationToken,
+    /// Whether the worker was told to end: then its connections may go before it does.
+    stopping: AtomicBool,
+    busy: AtomicBool,
+    /// Whether the worker was asked for its status and has not answered yet.
+    refreshing: AtomicBool,
+    calls: AtomicU32,
+    sockets: Mutex<Sockets>,
+    /// `None` if the process could not be started.
+    group: Option<Group>,
+    /// Cancelled when nothing of the process is left.
+    gone: CancellationToken,
+    handle: Handle,
+}
+
+/// All connections, so that they can be shut when the process has died: a forked child may still hold its ends.
+#[derive(Debug, Default)]
+struct Sockets {
+    streams: Vec<Weak<UnixStream>>,
+    closed: bool,
+}
+
+/// The worker is gone and has seen nothing of the call.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NotTaken;
+
+impl Worker {
+    /// Starts a worker that connects to `socket`. If it cannot be started, it is dead from the beginning.
+    ///
+    /// Has to be called inside a tokio runtime.
+    pub(crate) fn start(command: &WorkerCommand, socket: &Path) -> Arc<Self> {
+        match supervise::start(command, socket) {
+            Ok(worker) => worker,
+            Err(error) => {
+                let worker = Self::new(None);
+                worker.gone.cancel();
+                worker.life.die(format!(
+                    "`{}` could not be started: {error}",
+                    command.program.display()
+                ));
+                Arc::new(worker)
+            }
+        }
+    }
+
+    fn new(group: Option<Group>) -> Self {
+        let control = Arc::new(Outbox::default());
+        Self {
+            life: Life::new(),
+            pool: Pool::new(Arc::clone(&control)),
+            control,
+            mux: OnceLock::new(),
+            ready: OnceLock::new(),
+            has_control: AtomicBool::new(false),
+            control_ended: CancellationToken::new(),
+            stopping: AtomicBool::new(false),
+            busy: AtomicBool::new(false),
+            refreshing: AtomicBool::new(false),
+            calls: AtomicU32::new(0),
+            sockets: Mutex::default(),
+            group,
+            gone: CancellationToken::new(),
+            handle: Handle::current(),
+        }
+    }
+
+    /// Waits until the agent has loaded, or will not.
+    pub(crate) async fn loaded(&self) -> Result<(), Arc<Death>> {
+        self.life.loaded().await
+    }
+
+    /// Returns how the worker died, if it has.
+    pub(crate) fn dead(&self) -> Option<Arc<Death>> {
+        self.life.dead()
+    }
+
+    pub(crate) fn is_loading(&self) -> bool {
+        self.life.is_loading()
+    }
+
+    /// Makes the call in this worker, whose agent has loaded.
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        invocation: &Invocation,
+    ) -> Result<Outcome, NotTaken> {
+        let Invocation { body, context } = invocation;
+        let meta = Meta {
+            request_id: context.request_id(),
+            session_id: context.session_id(),
+            headers: context.headers(),
+        };
+        let call = match self.ready.get().map(|ready| ready.dispatch) {
+            None => return Err(NotTaken),
+            Some(Dispatch::Thread) => loop {
+                let mut call = match ThreadCall::open(self, &meta, body.clone()).await? {
+                    Ok(call) => call,
+                    Err(TooLarge) => return Ok(Outcome::Failed(failures::too_large())),
+                };
+                // A connection that broke while it was idle: the worker may have others.
+                if call.send().await.is_ok() {
+                    break Call::Thread(call);
+                }
+            },
+            Some(Dispatch::Loop) => match self.mux.get().ok_or(NotTaken)?.open(&meta, body.clone())
+            {
+                Ok(call) => Call::Loop(call, Arc::clone(self)),
+                // Whoever lost the connection ends the worker; a fresh one can only come after that.
+                Err(NotOpened::Closed) => {
+                    self.life.death().await;
+                    return Err(NotTaken);
+                }
+                Err(NotOpened::TooLarge) => return Ok(Outcome::Failed(failures::too_large())),
+            },
+        };
+        Ok(call.outcome().await)
+    }
+
+    /// Returns the status that the worker pushed last, and asks for a newer one. Never waits.
+    pub(crate) fn status(&self) -> PingStatus {
+        let Some(ready) = self.ready.get().filter(|_| self.dead().is_none()) else {
+            return PingStatus::Healthy;
+        };
+        // One question at a time: a custom handler that hangs must not fill the connection.
+        if ready.ping && !self.refreshing.swap(true, Ordering::Relaxed) {
+            self.control.push(to_worker::refresh);
+        }
+        if self.busy.load(Ordering::Relaxed) {
+            PingStatus::HealthyBusy
+        } else {
+            PingStatus::Healthy
+        }
+    }
+
+    /// Ends the worker: lets it finish what runs within `grace`, then TERM, then KILL. Returns when all of it is gone.
+    pub(crate) async fn stop(&self, grace: Duration) {
+        let Some(group) = self.group else { return };
+        self.stopping.store(true, Ordering::Relaxed);
+        if self.is_loading() {
+            group.signal(Signal::TERM);
+        } else {
+            let grace_ms = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
+            self.control.push(|out| to_worker::stop(grace_ms, out));
+            if self.life.death_within(grace).await.is_none() {
+                group.signal(Signal::TERM);
+            }
+        }
+        if self.life.death_within(LAST_WORDS).await.is_none() {
+            self.life.condemn("it did not end when it was told to");
+        }
+        self.gone.cancelled().await;
+    }
+
+    /// A connection is gone without which the worker cannot go on: ends it, unless it is ending.
+    async fn lost(&self, which: &str, broken: &Broken) {
+        if !self.stopping.load(Ordering::Relaxed) {
+            self.life
+                .condemn_unless_dying(format!("its {which} connection was lost: {broken}"))
+                .await;
+        }
+    }
+
+    fn next_call(&self) -> u32 {
+        self.calls.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes a connection; `false` if the worker is dead.
+    fn enter(&self, link: &Link) -> bool {
+        let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        if sockets.closed {
+            return false;
+        }
+        sockets.streams.retain(|stream| stream.strong_count() > 0);
+        sockets.streams.push(Arc::downgrade(link.stream()));
+        true
+    }
+
+    /// Ends all connections for both sides.
+    fn shut_all(&self) {
+        let streams = {
+            let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
+            sockets.closed = true;
+            std::mem::take(&mut sockets.streams)
+        };
+        for stream in streams.iter().filter_map(Weak::upgrade) {
+            link::shut(&stream);
+        }
+        self.control.close();
+    }
+}

@@ -1,0 +1,231 @@
+//! Frames on their way to a connection that many calls share.
+//!
+//! An invocation that finds the way free is written by its own task, which saves a wake-up. Everything else is left here,
+//! and one task writes all that has come together.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::net::UnixStream;
+use tokio::sync::Notify;
+
+use super::link;
+use crate::wire::to_worker::Invoke;
+
+/// A body up to this size is copied beside the frames around it; a larger one is passed on as it is.
+const COPY: usize = 16 * 1024;
+
+/// The way to a shared connection.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    queue: Mutex<Queue>,
+    more: Notify,
+    /// Set once the connection is there.
+    stream: OnceLock<Arc<UnixStream>>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    full: VecDeque<Bytes>,
+    tail: BytesMut,
+    /// Whether the task has taken frames and not written all of them yet.
+    writing: bool,
+    closed: bool,
+}
+
+impl Outbox {
+    /// Adds frames. They are dropped if the connection is gone: who waits for an answer learns that from it.
+    pub(crate) fn push(&self, put: impl FnOnce(&mut BytesMut)) {
+        let mut queue = self.lock();
+        if !queue.closed {
+            put(&mut queue.tail);
+            drop(queue);
+            self.more.notify_one();
+        }
+    }
+
+    /// Adds an invocation; `false` if the connection is gone.
+    pub(crate) fn push_invoke(&self, invoke: Invoke) -> bool {
+        let mut queue = self.lock();
+        if queue.closed {
+            return false;
+        }
+        let Invoke { head, body } = self.write_now(&queue, invoke);
+        if head.is_empty() && body.is_empty() {
+            return true;
+        }
+        queue.tail.extend_from_slice(&head);
+        if body.len() <= COPY {
+            queue.tail.extend_from_slice(&body);
+        } else {
+            let before = queue.tail.split().freeze();
+            queue.full.extend([before, body]);
+        }
+        drop(queue);
+        self.more.notify_one();
+        true
+    }
+
+    /// Writes to `stream` until the outbox is closed and empty.
+    pub(crate) async fn run(&self, stream: &Arc<UnixStream>) -> io::Result<()> {
+        // Nobody else serves this connection.
+        let _ = self.stream.set(Arc::clone(stream));
+        loop {
+            let (full, mut tail, closed) = self.take();
+            if closed && full.is_empty() && tail.is_empty() {
+                return Ok(());
+            }
+            if full.is_empty() && tail.is_empty() {
+                self.more.notified().await;
+                continue;
+            }
+            for mut piece in full {
+                link::write(stream, &mut piece).await?;
+            }
+            link::write(stream, &mut tail).await?;
+        }
+    }
+
+    /// Takes nothing more; what is there is still written.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.more.notify_one();
+    }
+
+    /// Writes as much of an invocation as the connection takes at once, if nothing is before it; returns the rest.
+    fn write_now(&self, queue: &Queue, invoke: Invoke) -> Invoke {
+        let is_free = !queue.writing && queue.full.is_empty() && queue.tail.is_empty();
+        let Some(stream) = self.stream.get().filter(|_| is_free) else {
+            return invoke;
+        };
+        let Invoke { mut head, mut body } = invoke;
+        let pieces = [io::IoSlice::new(&head), io::IoSlice::new(&body)];
+        // An error is met again by the task, which is there to deal with it.
+        let written = stream.try_write_vectored(&pieces).unwrap_or(0);
+        let of_head = written.min(head.len());
+        head.advance(of_head);
+        body.advance(written - of_head);
+        Invoke { head, body }
+    }
+
+    fn take(&self) -> (VecDeque<Bytes>, BytesMut, bool) {
+        let mut queue = self.lock();
+        queue.writing = !queue.full.is_empty() || !queue.tail.is_empty();
+        (
+            std::mem::take(&mut queue.full),
+            queue.tail.split(),
+            queue.closed,
+        )
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // A panic while holding it cannot leave the queue half-changed.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agentcore_protocol::SessionId;
+    use http::HeaderMap;
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::wire::frame;
+    use crate::wire::to_worker::{self, Meta};
+
+    #[tokio::test]
+    async fn frames_keep_their_order_around_a_large_body() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let ours = Arc::new(ours);
+        let outbox = Outbox::default();
+        let headers = HeaderMap::new();
+        let session: SessionId = "s".parse().unwrap();
+        let meta = Meta {
+            request_id: "r",
+            session_id: Some(&session),
+            headers: &headers,
+        };
+        outbox.push(|out| to_worker::cancel(1, out));
+        assert!(outbox.push_invoke(Invoke::new(2, &meta, vec![7; COPY * 40].into()).unwrap()));
+        assert!(outbox.push_invoke(Invoke::new(3, &meta, vec![8; 3].into()).unwrap()));
+        outbox.push(|out| to_worker::cancel(4, out));
+        outbox.close();
+        assert!(!outbox.push_invoke(Invoke::new(5, &meta, Bytes::new()).unwrap()));
+
+        let mut received = Vec::new();
+        let (written, read) = tokio::join!(
+            async {
+                let written = outbox.run(&ours).await;
+                link::shut(&ours);
+                written
+            },
+            theirs.read_to_end(&mut received)
+        );
+        written.unwrap();
+        read.unwrap();
+        let mut received = BytesMut::from(&received[..]);
+        let mut calls = Vec::new();
+        while let Some(frame) = frame::decode(&mut received).unwrap() {
+            calls.push(frame.call);
+        }
+        assert_eq!(calls, [1, 2, 3, 4]);
+        assert!(received.is_empty());
+    }
+
+    #[tokio::test]
+    async fn invocations_arrive_whole_whoever_writes_them() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let ours = Arc::new(ours);
+        let outbox = Arc::new(Outbox::default());
+        let writing = tokio::spawn({
+            let (outbox, ours) = (Arc::clone(&outbox), Arc::clone(&ours));
+            async move { outbox.run(&ours).await }
+        });
+        let sending = tokio::spawn({
+            let outbox = Arc::clone(&outbox);
+            async move {
+                let headers = HeaderMap::new();
+                let meta = Meta {
+                    request_id: "r",
+                    session_id: None,
+                    headers: &headers,
+                };
+                for call in 0..300_u32 {
+                    // Of all sizes, so that some fill the socket and some go the long way.
+                    let body = vec![0; (call as usize * 7919) % 90_000];
+                    assert!(outbox.push_invoke(Invoke::new(call, &meta, body.into()).unwrap()));
+                    if call % 3 == 0 {
+                        outbox.push(|out| to_worker::cancel(call, out));
+                    }
+                    if call % 16 == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                outbox.close();
+            }
+        });
+        let mut received = BytesMut::new();
+        let mut calls = Vec::new();
+        while calls.len() < 400 {
+            theirs.read_buf(&mut received).await.unwrap();
+            while let Some(frame) = frame::decode(&mut received).unwrap() {
+                calls.push(frame.call);
+            }
+        }
+        sending.await.unwrap();
+        writing.await.unwrap().unwrap();
+        let expected: Vec<u32> = (0..300)
+            .flat_map(|call| {
+                if call % 3 == 0 {
+                    vec![call, call]
+                } else {
+                    vec![call]
+                }
+            })
+            .collect();
+        assert_eq!(calls, expected);
+    }
+}

@@ -1,0 +1,177 @@
+//! The program `agentcore-host`: exit classes, signals, and what it says.
+
+use std::fs;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::support::{eventually, free_port, real_path};
+
+const HELLO: &str = "from bedrock_agentcore import BedrockAgentCoreApp\napp = BedrockAgentCoreApp()\n\
+                     @app.entrypoint\ndef main(payload):\n    return {'result': payload}\n\
+                     if __name__ == '__main__':\n    app.run()\n";
+
+/// A home with an agent in it.
+fn home(agent: &str) -> TempDir {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("agent.py"), agent).unwrap();
+    home
+}
+
+fn program(home: &TempDir, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agentcore-host"));
+    command
+        .args(args)
+        .current_dir(home.path())
+        .env_clear()
+        .env("PATH", real_path())
+        .env("HOME", home.path())
+        .stdin(Stdio::null());
+    command
+}
+
+fn failed(output: &Output) -> (i32, String) {
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "",
+        "results have nothing to do here"
+    );
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stderr.clone()).unwrap(),
+    )
+}
+
+#[test]
+fn bad_input_is_one_sentence_and_a_class() {
+    let home = home(HELLO);
+    fs::write(home.path().join("notes.txt"), "").unwrap();
+    for (args, class, expected) in [
+        (
+            &["serve", "nothing.py"][..],
+            2,
+            "error: the entrypoint `nothing.py` cannot be read: No such file or directory",
+        ),
+        (
+            &["serve", "."],
+            2,
+            "error: `.` is a folder\nhint: name the agent's `.py` file in it\n",
+        ),
+        (
+            &["serve", "notes.txt"],
+            2,
+            "error: `notes.txt` is not a Python file",
+        ),
+        (
+            &["serve", "agent.py", "--engine", "rust"],
+            2,
+            "error: invalid value 'rust' for '--engine <ENGINE>'",
+        ),
+        (
+            &["serve", "agent.py", "--port", "70000"],
+            2,
+            "error: invalid value '70000' for '--port <PORT>'",
+        ),
+        (
+            &["serve", "agent.py", "--engine", "sdk"],
+            3,
+            "error: the engine `sdk` needs the official `bedrock-agentcore` package",
+        ),
+        (
+            &["serve", "agent.py", "--python", "python2.2"],
+            3,
+            "error: no Python interpreter was found (tried `python2.2` on PATH)",
+        ),
+    ] {
+        let (code, text) = failed(&program(&home, args).output().unwrap());
+        assert!(text.contains(expected), "{args:?}: {text}");
+        assert_eq!(code, class, "{args:?}: {text}");
+    }
+    let mut command = program(&home, &["serve", "agent.py"]);
+    let (code, text) = failed(&command.env("AGENTCORE_LISTEN", "8080").output().unwrap());
+    assert_eq!(code, 3, "{text}");
+    assert!(
+        text.contains("hint: correct the variable `AGENTCORE_LISTEN`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_agent_that_does_not_load_shows_its_traceback_and_ends_in_class_8() {
+    let home = home("import nothing_of_this_name\n");
+    let port = free_port().to_string();
+    let output = program(
+        &home,
+        &["serve", "agent.py", "--port", &port, "--engine", "native"],
+    )
+    .output()
+    .unwrap();
+    let (code, text) = failed(&output);
+    assert_eq!(code, 8, "{text}");
+    assert!(
+        text.contains("Traceback (most recent call last):"),
+        "{text}"
+    );
+    let last = text.lines().last().unwrap();
+    let expected = "error: the agent could not be loaded: ModuleNotFoundError: No module named 'nothing_of_this_name'";
+    assert_eq!(last, expected, "{text}");
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let home = home(HELLO);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let output = program(&home, &["serve", "agent.py", "--port", &port.to_string()])
+        .output()
+        .unwrap();
+    let (code, text) = failed(&output);
+    assert_eq!(code, 1, "{text}");
+    assert!(
+        text.contains(&format!(
+            "error: port {port} on 127.0.0.1 is already in use"
+        )),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn it_serves_until_it_is_told_to_end() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let home = home(HELLO);
+        let port = free_port();
+        let listen = format!("127.0.0.1:{port}");
+        let mut command = program(&home, &["serve", "agent.py", "--engine", "native"]);
+        command
+            .env("AGENTCORE_LISTEN", &listen)
+            .stderr(Stdio::piped());
+        let child = command.spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        let client = reqwest::Client::new();
+        eventually(async || {
+            let ping = client.get(format!("http://{listen}/ping")).send().await;
+            ping.is_ok_and(|ping| ping.status() == 200)
+        })
+        .await;
+        let request = client
+            .post(format!("http://{listen}/invocations"))
+            .body("[1]");
+        assert_eq!(
+            request.send().await.unwrap().text().await.unwrap(),
+            r#"{"result": [1]}"#
+        );
+
+        kill_process(pid, signal).unwrap();
+        let ended = tokio::task::spawn_blocking(|| child.wait_with_output());
+        let output = tokio::time::timeout(Duration::from_secs(20), ended)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success(), "{signal:?}: {text}");
+        assert!(text.contains("Engine native with Python 3."), "{text}");
+    }
+}

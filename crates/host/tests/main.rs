@@ -1,0 +1,29 @@
+//! The crate from outside: real worker processes, real sockets.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
+mod back_pressure;
+mod binary;
+mod calls;
+mod cancel;
+mod death;
+mod interpreter;
+mod load;
+mod misbehaviour;
+mod python;
+mod sdk;
+mod support;
+
+#[test]
+fn no_test_file_is_forgotten() {
+    let main = include_str!("main.rs");
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let is_test = path.extension().is_some_and(|it| it == "rs") && name != "main";
+        assert!(
+            !is_test || main.contains(&format!("mod {name};")),
+            "{name}.rs is never run"
+        );
+    }
+}

@@ -1,0 +1,322 @@
+//! Real Python agents on the native engine, over HTTP: the embedded package in a worker process.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use agentcore_host::{
+    EngineChoice, Interpreter, PythonAgent, Search, ServeError, ServeOptions, serve,
+    unpack_python_package,
+};
+use agentcore_runtime::Address;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::support::{eventually, free_port, real_path};
+
+/// A file that is being served.
+struct Served {
+    folder: TempDir,
+    url: String,
+    client: reqwest::Client,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Served {
+    fn start(code: &str) -> Self {
+        Self::start_as(code, None)
+    }
+
+    fn start_as(code: &str, app: Option<&str>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("agent.py");
+        fs::write(&file, code).unwrap();
+        let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        let port = free_port();
+        let search = Search {
+            path: real_path(),
+            ..Search::default()
+        };
+        let options = ServeOptions {
+            agent: PythonAgent {
+                file,
+                app: app.map(str::to_owned),
+                source_root: folder.path().to_owned(),
+            },
+            interpreter: Interpreter::find(&search).unwrap(),
+            engine: EngineChoice::Native,
+            address: Address::Tcp(format!("127.0.0.1:{port}")),
+            package_dir: unpack_python_package(&cache).unwrap(),
+            environment: None,
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(serve(options, async {
+            let _ = stopped.await;
+        }));
+        let url = format!("http://127.0.0.1:{port}");
+        let client = reqwest::Client::new();
+        Self {
+            folder,
+            url,
+            client,
+            stop: Some(stop),
+            serving,
+        }
+    }
+
+    /// Waits until the port is bound.
+    async fn bound(&self) {
+        eventually(async || {
+            self.client
+                .get(format!("{}/ping", self.url))
+                .send()
+                .await
+                .is_ok()
+        })
+        .await;
+    }
+
+    async fn post(&self, body: &str) -> reqwest::Response {
+        self.bound().await;
+        let request = self
+            .client
+            .post(format!("{}/invocations", self.url))
+            .body(body.to_owned());
+        request.send().await.unwrap()
+    }
+
+    async fn ask(&self, body: Value) -> (u16, Value) {
+        let response = self.post(&body.to_string()).await;
+        (
+            response.status().as_u16(),
+            serde_json::from_str(&response.text().await.unwrap()).unwrap(),
+        )
+    }
+
+    async fn ping(&self) -> (u16, Value) {
+        let response = self
+            .client
+            .get(format!("{}/ping", self.url))
+            .send()
+            .await
+            .unwrap();
+        (
+            response.status().as_u16(),
+            serde_json::from_str(&response.text().await.unwrap()).unwrap(),
+        )
+    }
+
+    async fn end(mut self) -> Result<(), ServeError> {
+        let _ = self.stop.take().unwrap().send(());
+        tokio::time::timeout(Duration::from_secs(30), self.serving)
+            .await
+            .unwrap()
+            .unwrap()
+    }
+}
+
+const HEAD: &str = "import os, time, asyncio\nfrom bedrock_agentcore import BedrockAgentCoreApp\napp = BedrockAgentCoreApp()\n";
+
+fn agent(rest: &str) -> String {
+    format!("{HEAD}{rest}")
+}
+
+#[tokio::test]
+async fn every_kind_of_entrypoint_answers() {
+    for (entrypoint, expected) in [
+        (
+            "def main(payload):\n    return {'said': payload['prompt']}",
+            r#"{"said": "hé"}"#,
+        ),
+        (
+            "async def main(payload):\n    await asyncio.sleep(0)\n    return [payload['prompt']]",
+            r#"["hé"]"#,
+        ),
+        (
+            "def main(payload):\n    yield 1\n    yield payload",
+            "data: 1\n\ndata: {\"prompt\": \"hé\"}\n\n",
+        ),
+        (
+            "async def main(payload):\n    yield 'a'\n    yield None",
+            "data: \"a\"\n\ndata: null\n\n",
+        ),
+        (
+            "def main(payload):\n    def events():\n        yield payload['prompt']\n    return events()",
+            "data: \"hé\"\n\n",
+        ),
+        (
+            "async def main(payload, context):\n    async def events():\n        yield context.session_id\n    return events()",
+            "data: null\n\n",
+        ),
+    ] {
+        let served = Served::start(&agent(&format!("@app.entrypoint\n{entrypoint}\n")));
+        let response = served.post(r#"{"prompt": "hé"}"#).await;
+        assert_eq!(response.status(), 200, "{entrypoint}");
+        assert_eq!(response.text().await.unwrap(), expected, "{entrypoint}");
+        served.end().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn errors_of_the_body_and_of_the_agent_have_their_status() {
+    let served = Served::start(&agent(
+        "@app.entrypoint\ndef main(payload):\n    raise ValueError('not ' + payload)\n",
+    ));
+    assert_eq!(
+        served.ask(json!("today")).await,
+        (
+            500,
+            json!({"error": "not today", "error_type": "ValueError"})
+        )
+    );
+    let (status, body) = (
+        served.post("{").await.status(),
+        served.post("").await.text().await.unwrap(),
+    );
+    assert_eq!(status, 400);
+    assert_eq!(
+        body,
+        r#"{"error":"Invalid JSON","details":"Expecting value: line 1 column 1 (char 0)"}"#
+    );
+    served.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn until_the_agent_has_loaded_pings_say_so_and_calls_wait() {
+    let served = Served::start(&agent(
+        "while not os.path.exists(os.path.join(os.path.dirname(__file__), 'go')):\n    time.sleep(0.01)\n\
+         @app.entrypoint\ndef main(payload):\n    return payload\n",
+    ));
+    served.bound().await;
+    assert_eq!(served.ping().await, (503, json!({"status": "Starting"})));
+    let waiting = served.ask(json!(7));
+    let go = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        fs::write(served.folder.path().join("go"), "").unwrap();
+    };
+    let (answer, ()) = tokio::join!(waiting, go);
+    assert_eq!(answer, (200, json!(7)));
+    let (status, body) = served.ping().await;
+    assert_eq!((status, &body["status"]), (200, &json!("Healthy")));
+    served.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_agent_that_does_not_load_ends_the_server_with_the_tracebacks_last_line() {
+    for (code, expected) in [
+        (
+            &*agent("time.sleep(0.5)\nimport nothing_of_this_name\n"),
+            "ModuleNotFoundError: No module named 'nothing_of_this_name'",
+        ),
+        (&*agent("time.sleep(0.5)\nos._exit(5)\n"), "exit status 5"),
+        (
+            &*agent("time.sleep(0.5)\nos.kill(os.getpid(), 11)\n"),
+            "signal 11 (SIGSEGV)",
+        ),
+    ] {
+        let served = Served::start(code);
+        // It waits, and gets the reason.
+        let (status, body) = served.ask(json!({})).await;
+        let text = format!("the agent could not be loaded: {expected}");
+        assert_eq!(
+            (status, body),
+            (500, json!({"error": text, "error_type": "LoadFailed"}))
+        );
+        match tokio::time::timeout(Duration::from_secs(20), served.serving)
+            .await
+            .unwrap()
+            .unwrap()
+        {
+            Err(ServeError::Load { reason }) => assert_eq!(reason, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_is_killed_costs_its_calls_and_no_more() {
+    for function in ["def", "async def"] {
+        let served = Served::start(&agent(&format!(
+            "@app.entrypoint\n{function} main(payload):\n    if payload == 'die':\n        os.kill(os.getpid(), 9)\n    return os.getpid()\n",
+        )));
+        let (_, first) = served.ask(json!("pid")).await;
+        let died = json!({
+            "error": "the agent's worker process ended: signal 9 (SIGKILL)",
+            "error_type": "WorkerDied",
+        });
+        assert_eq!(served.ask(json!("die")).await, (500, died));
+        let (status, second) = served.ask(json!("pid")).await;
+        assert_eq!(status, 200);
+        assert_ne!(first, second);
+        served.end().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn pings_answer_while_the_agent_holds_every_thread() {
+    let served = Served::start(&agent(
+        "@app.entrypoint\nasync def main(payload):\n    time.sleep(1.5)\n    return 1\n",
+    ));
+    served.ask(json!(0)).await;
+    let begin = std::time::Instant::now();
+    let blocked = served.ask(json!(1));
+    let pings = async {
+        for _ in 0..20 {
+            assert_eq!(served.ping().await.0, 200);
+        }
+        begin.elapsed()
+    };
+    let (_, pinged) = tokio::join!(blocked, pings);
+    assert!(
+        pinged < Duration::from_secs(1),
+        "twenty pings took {pinged:?}"
+    );
+    served.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_ends_the_stream() {
+    for function in ["def", "async def"] {
+        let wait = if function == "def" {
+            "time.sleep"
+        } else {
+            "await asyncio.sleep"
+        };
+        let served = Served::start(&agent(&format!(
+            "gone = os.path.join(os.path.dirname(__file__), 'gone')\n\
+             @app.entrypoint\n{function} main(payload):\n    try:\n        while True:\n            yield 1\n            {wait}(0.01)\n    finally:\n        open(gone, 'w').close()\n",
+        )));
+        let mut response = served.post("{}").await;
+        assert_eq!(response.chunk().await.unwrap().unwrap(), "data: 1\n\n");
+        drop(response);
+        let gone = served.folder.path().join("gone");
+        eventually(async || gone.exists()).await;
+        served.end().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn work_in_the_background_is_seen_in_the_ping() {
+    let served = Served::start(&agent(
+        "@app.entrypoint\ndef main(payload):\n    if payload == 'add':\n        return app.add_async_task('work')\n    return app.complete_async_task(payload)\n",
+    ));
+    let (_, task) = served.ask(json!("add")).await;
+    eventually(async || served.ping().await.1["status"] == "HealthyBusy").await;
+    served.ask(task).await;
+    eventually(async || served.ping().await.1["status"] == "Healthy").await;
+    served.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_named_app_is_served() {
+    let code = "from bedrock_agentcore import BedrockAgentCoreApp\nfirst, second = BedrockAgentCoreApp(), BedrockAgentCoreApp()\n\
+                first.entrypoint(lambda payload: 'first')\nsecond.entrypoint(lambda payload: 'second')\n";
+    for name in ["first", "second"] {
+        let served = Served::start_as(code, Some(name));
+        assert_eq!(served.ask(json!({})).await, (200, json!(name)));
+        served.end().await.unwrap();
+    }
+}
