@@ -1,0 +1,314 @@
+//! One call on its way to its sandbox and back: heads cleaned, bodies passed through as they come.
+//!
+//! It knows calls and sandboxes, and says what went wrong as a value; which answer a caller gets for that depends on the
+//! route and is decided there.
+
+use std::hash::{BuildHasher, RandomState};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use agentcore_protocol::SessionId;
+use agentcore_protocol::error::StreamError;
+use agentcore_protocol::header::{REQUEST_ID, SESSION_ID};
+use agentcore_protocol::sse;
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use futures_util::future::BoxFuture;
+use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http_body::{Body as _, Frame, SizeHint};
+use uuid::Uuid;
+
+use crate::error::{EndCause, SandboxFailure};
+use crate::sandbox::client::{Answer, RequestBody, Reserved};
+use crate::sandbox::{Call, Sandbox};
+use crate::sessions::{Refusal, Sessions};
+
+/// How long the end of a sandbox may take to be noticed after its connection broke.
+const NOTICE: Duration = Duration::from_secs(2);
+
+/// Why a call has no answer of the agent.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// The payload is larger than the service takes.
+    #[error("the payload is larger than 100 MB")]
+    TooLarge,
+    /// There is no sandbox for the session.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The sandbox did not start.
+    #[error(transparent)]
+    NotStarted(Arc<SandboxFailure>),
+    /// The sandbox ended with the call in it.
+    #[error("the sandbox of this session ended: {0}")]
+    Died(EndCause),
+    /// The sandbox lives, and closed the connection.
+    #[error("the sandbox closed the connection without an answer")]
+    NoAnswer,
+}
+
+/// Sends `request` to the sandbox of `session` and returns the answer as soon as its head is there.
+pub(crate) async fn forward(
+    sessions: &Arc<Sessions>,
+    session: &SessionId,
+    request: Request<Body>,
+) -> Result<Response<Streamed>, Trouble> {
+    let (mut head, body) = request.into_parts();
+    let body = RequestBody::new(body);
+    let too_large = body.too_large();
+    if too_large.happened() {
+        return Err(Trouble::TooLarge);
+    }
+    remove_hop_by_hop(&mut head.headers);
+    head.headers.remove(header::EXPECT);
+    let localhost = HeaderValue::from_static("localhost");
+    head.headers.insert(header::HOST, localhost);
+    head.headers.insert(SESSION_ID, session.to_header_value());
+    head.method = Method::POST;
+    head.version = Version::HTTP_11;
+
+    let (call, connection) = connect(sessions, session).await?;
+    let request = Request::from_parts(head, body);
+    match connection.send(request).await {
+        Ok(response) => Ok(passed_on(response, call)),
+        Err(_) if too_large.happened() => Err(Trouble::TooLarge),
+        Err(_) => Err(Trouble::of_broken_connection(call.sandbox()).await),
+    }
+}
+
+/// Makes sure that a request has an id, and returns it.
+pub(crate) fn request_id(headers: &mut HeaderMap) -> HeaderValue {
+    if let Some(id) = headers.get(REQUEST_ID).filter(|id| !id.is_empty()) {
+        return id.clone();
+    }
+    let id = HeaderValue::try_from(new_request_id().to_string()).expect("a UUID is ASCII");
+    headers.insert(REQUEST_ID, id.clone());
+    id
+}
+
+/// Makes a UUID without asking the kernel for each: a counter under a keyed hash. Unique, and no secret.
+fn new_request_id() -> Uuid {
+    static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let [high, low] = KEYS.each_ref().map(|key| key.hash_one(count));
+    let bits = (u128::from(high) << 64) | u128::from(low);
+    uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
+}
+
+/// The path that every invocation has in a sandbox, with the caller's query if there is one.
+pub(crate) fn invocations(query: Option<&str>) -> Uri {
+    let plain = || Uri::from_static("/invocations");
+    // The query was part of a valid URI a moment ago.
+    query.map_or_else(plain, |query| {
+        Uri::try_from(format!("/invocations?{query}")).unwrap_or_else(|_| plain())
+    })
+}
+
+/// Opens a call to the session's sandbox and a connection to it, once it is ready.
+///
+/// A sandbox that turns out to have ended after it was ready is replaced, once: nothing was sent to it yet.
+async fn connect(
+    sessions: &Arc<Sessions>,
+    session: &SessionId,
+) -> Result<(Call, Reserved), Trouble> {
+    let first = try_connect(sessions, session).await;
+    match first {
+        Err(Trouble::Died(_)) => try_connect(sessions, session).await,
+        settled => settled,
+    }
+}
+
+async fn try_connect(
+    sessions: &Arc<Sessions>,
+    session: &SessionId,
+) -> Result<(Call, Reserved), Trouble> {
+    let call = sessions.call(session)?;
+    let sandbox = call.sandbox();
+    sandbox.ready().await.map_err(|failure| {
+        if sandbox.was_ready() {
+            Trouble::Died(failure.cause.clone())
+        } else {
+            Trouble::NotStarted(failure)
+        }
+    })?;
+    match sandbox.client().reserve().await {
+        Ok(connection) => Ok((call, connection)),
+        Err(_) => Err(Trouble::of_broken_connection(sandbox).await),
+    }
+}
+
+fn passed_on(response: Response<Answer>, call: Call) -> Response<Streamed> {
+    let (mut head, answer) = response.into_parts();
+    remove_hop_by_hop(&mut head.headers);
+    head.version = Version::HTTP_11;
+    let content_type = head.headers.get(header::CONTENT_TYPE);
+    let is_events = content_type.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
+    let has_length = answer.size_hint().exact().is_some();
+    let body = Streamed {
+        answer,
+        call,
+        // A stream of known length has no room for last words.
+        events: (is_events && !has_length).then(Boundary::default),
+        last_words: LastWords::None,
+    };
+    Response::from_parts(head, body)
+}
+
+/// Removes what concerns one connection only, by name or because `Connection` names it.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    const HOP_BY_HOP: [HeaderName; 8] = [
+        header::CONNECTION,
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("proxy-connection"),
+        header::PROXY_AUTHORIZATION,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// The body of a sandbox's answer on its way to the caller. Dropped early, it ends the call.
+pub(crate) struct Streamed {
+    answer: Answer,
+    call: Call,
+    /// For a stream of events: whether one stands open.
+    events: Option<Boundary>,
+    last_words: LastWords,
+}
+
+/// What is said when the sandbox ends in the middle of a stream of events.
+enum LastWords {
+    None,
+    Sought(BoxFuture<'static, Bytes>),
+    Said,
+}
+
+impl Streamed {
+    /// Begins to look for the reason, if the caller can still be told: between two events, by an error event.
+    fn seek_last_words(&mut self) -> bool {
+        let may_speak = self.events.is_some_and(Boundary::is_between_events);
+        if may_speak {
+            let sandbox = Arc::clone(self.call.sandbox());
+            self.last_words = LastWords::Sought(Box::pin(async move {
+                let trouble = Trouble::of_broken_connection(&sandbox).await;
+                let error = StreamError::new(trouble.to_string(), trouble.error_type());
+                let mut event = BytesMut::new();
+                sse::encode_json(&error.to_json(), &mut event);
+                event.freeze()
+            }));
+        }
+        may_speak
+    }
+}
+
+impl Trouble {
+    async fn of_broken_connection(sandbox: &Sandbox) -> Self {
+        let end = sandbox.end_within(NOTICE).await;
+        end.map_or(Self::NoAnswer, Self::Died)
+    }
+
+    /// The name of the trouble, for programs.
+    pub(crate) fn error_type(&self) -> &'static str {
+        match self {
+            Self::TooLarge => "PayloadTooLarge",
+            Self::Refused(Refusal::Full { .. }) => "TooManySandboxes",
+            Self::Refused(Refusal::Closed) => "FrontDoorEnding",
+            Self::Refused(Refusal::Folder(_)) | Self::NotStarted(_) => "SandboxNotStarted",
+            Self::Died(_) => "SandboxDied",
+            Self::NoAnswer => "SandboxNoAnswer",
+        }
+    }
+}
+
+impl http_body::Body for Streamed {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        match &mut this.last_words {
+            LastWords::None => {}
+            LastWords::Sought(words) => {
+                let event = ready!(words.as_mut().poll(cx));
+                this.last_words = LastWords::Said;
+                return Poll::Ready(Some(Ok(Frame::data(event))));
+            }
+            LastWords::Said => return Poll::Ready(None),
+        }
+        match ready!(Pin::new(&mut this.answer).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                if let (Some(boundary), Some(data)) = (&mut this.events, frame.data_ref()) {
+                    boundary.passed(data);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(_)) if this.seek_last_words() => self.poll_frame(cx),
+            end => Poll::Ready(end),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self.last_words {
+            LastWords::None => self.answer.is_end_stream(),
+            LastWords::Sought(_) => false,
+            LastWords::Said => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.answer.size_hint()
+    }
+}
+
+/// Where in a stream of events the last byte was.
+#[derive(Clone, Copy, Debug)]
+struct Boundary {
+    /// The last four bytes, the newest in the lowest.
+    last: u32,
+}
+
+impl Default for Boundary {
+    // A stream begins as if an event had just ended.
+    fn default() -> Self {
+        Self {
+            last: u32::from_be_bytes(*b"\n\n\n\n"),
+        }
+    }
+}
+
+impl Boundary {
+    fn passed(&mut self, data: &[u8]) {
+        for &byte in &data[data.len().saturating_sub(4)..] {
+            self.last = (self.last << 8) | u32::from(byte);
+        }
+    }
+
+    /// Tells whether an empty line was the last.
+    fn is_between_events(self) -> bool {
+        let bytes = self.last.to_be_bytes();
+        bytes.ends_with(b"\n\n") || bytes.ends_with(b"\r\r") || bytes.ends_with(b"\r\n\r\n")
+    }
+}

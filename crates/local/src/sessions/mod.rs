@@ -1,0 +1,260 @@
+//! Which session has which sandbox: one each, made at the first call, by whoever comes first.
+//!
+//! It starts sandboxes and has them ended; what a sandbox is and how calls travel is not its matter.
+
+pub(crate) mod clock;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use agentcore_protocol::SessionId;
+use tokio_util::task::TaskTracker;
+
+use crate::error::{EndCause, SandboxFailure};
+use crate::event::{Event, EventSink};
+use crate::process_tree::{self, Family, Mark};
+use crate::run_dir::RunDir;
+use crate::sandbox::client::Client;
+use crate::sandbox::{self, Call, Sandbox};
+use crate::spec::{FrontDoorConfig, Limits, SandboxSpec};
+use crate::status::SandboxStatus;
+
+/// All sessions of a front door.
+pub(crate) struct Sessions {
+    spec: Arc<SandboxSpec>,
+    limits: Limits,
+    project: String,
+    instance: String,
+    events: EventSink,
+    table: Mutex<Table>,
+    started: AtomicU64,
+    lives: TaskTracker,
+}
+
+struct Table {
+    by_session: HashMap<SessionId, Arc<Sandbox>>,
+    /// Started before any session came; the first takes it.
+    waiting: Option<Arc<Sandbox>>,
+    /// Gone once the front door ends: then no sandbox is started any more.
+    run_dir: Option<RunDir>,
+}
+
+impl Table {
+    fn everyone(&self) -> impl Iterator<Item = &Arc<Sandbox>> {
+        self.by_session.values().chain(&self.waiting)
+    }
+
+    /// Forgets a sandbox of which nothing is left; its session may have another by now.
+    fn forget(&mut self, gone: &Arc<Sandbox>) {
+        self.by_session.retain(|_, it| !Arc::ptr_eq(it, gone));
+        self.waiting.take_if(|it| Arc::ptr_eq(it, gone));
+    }
+}
+
+/// Why a session gets no sandbox.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// As many sessions as are allowed have one.
+    #[error("{limit} sessions have a sandbox already, which is the limit")]
+    Full {
+        /// The limit.
+        limit: usize,
+    },
+    /// The front door is ending.
+    #[error("the front door is ending")]
+    Closed,
+    /// Its folder cannot be made.
+    #[error("the folder of a sandbox cannot be made: {0}")]
+    Folder(#[from] io::Error),
+}
+
+impl Sessions {
+    pub(crate) fn new(config: &FrontDoorConfig, run_dir: RunDir) -> Self {
+        Self {
+            spec: Arc::new(config.spec.clone()),
+            limits: config.limits,
+            project: config.orphan_mark.clone(),
+            instance: config.instance.clone(),
+            events: Arc::clone(&config.events),
+            table: Mutex::new(Table {
+                by_session: HashMap::new(),
+                waiting: None,
+                run_dir: Some(run_dir),
+            }),
+            started: AtomicU64::new(0),
+            lives: TaskTracker::new(),
+        }
+    }
+
+    /// Starts a sandbox for the first session and waits until it is healthy.
+    pub(crate) async fn warm_up(self: &Arc<Self>) -> Result<(), SandboxFailure> {
+        let started = {
+            let mut table = self.table();
+            let started = self.start(&table, None);
+            table.waiting = started.as_ref().ok().cloned();
+            started
+        };
+        let sandbox = started.map_err(|refusal| SandboxFailure {
+            cause: EndCause::NotStarted {
+                error: refusal.to_string(),
+            },
+            reason: None,
+            log_tail: Vec::new(),
+        })?;
+        match sandbox.ready().await {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                sandbox.end(failure.cause.clone()).await;
+                Err(SandboxFailure::clone(&failure))
+            }
+        }
+    }
+
+    /// Opens a call to the sandbox of `session`, which is started if there is none. It may not be ready yet.
+    pub(crate) fn call(self: &Arc<Self>, session: &SessionId) -> Result<Call, Refusal> {
+        let (call, took_waiting) = self.place(session)?;
+        if took_waiting {
+            (self.events)(Event::SessionStarted {
+                sandbox: call.sandbox().id().to_owned(),
+                session: session.clone(),
+            });
+        }
+        Ok(call)
+    }
+
+    /// Does the work of `call`, and tells whether the session is new and took the sandbox that waited.
+    fn place(self: &Arc<Self>, session: &SessionId) -> Result<(Call, bool), Refusal> {
+        let mut table = self.table();
+        let mut took_waiting = false;
+        loop {
+            if let Some(call) = table.by_session.get(session).and_then(Sandbox::call) {
+                return Ok((call, took_waiting));
+            }
+            let live = table.by_session.values().filter(|it| !it.has_ended());
+            if live.count() >= self.limits.max_sandboxes {
+                return Err(Refusal::Full {
+                    limit: self.limits.max_sandboxes,
+                });
+            }
+            let waiting = table.waiting.take().filter(|it| !it.has_ended());
+            took_waiting = waiting.is_some();
+            let sandbox = match waiting {
+                Some(sandbox) => {
+                    sandbox.begin(session);
+                    sandbox
+                }
+                None => self.start(&table, Some(session))?,
+            };
+            table.by_session.insert(session.clone(), sandbox);
+        }
+    }
+
+    /// Ends the sandbox of `session` and returns when nothing of it is left; `false` if there is none.
+    pub(crate) async fn stop(&self, session: &SessionId) -> bool {
+        let sandbox = {
+            let table = self.table();
+            table
+                .by_session
+                .get(session)
+                .filter(|it| !it.has_ended())
+                .cloned()
+        };
+        match sandbox {
+            Some(sandbox) => {
+                sandbox.end(EndCause::Stopped).await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Ends all sandboxes at the same time and returns when nothing of them is left.
+    pub(crate) async fn end_all(&self) {
+        let (run_dir, sandboxes) = {
+            let mut table = self.table();
+            let sandboxes: Vec<_> = table.everyone().cloned().collect();
+            (table.run_dir.take(), sandboxes)
+        };
+        for sandbox in &sandboxes {
+            sandbox.ask_to_end(EndCause::FrontDoorEnded);
+        }
+        self.lives.close();
+        self.lives.wait().await;
+        drop(run_dir);
+    }
+
+    /// Kills all sandboxes on the spot, for a front door that is dropped. It blocks for some milliseconds.
+    pub(crate) fn kill_all(&self) {
+        let run_dir = self.table().run_dir.take();
+        if !self.lives.is_empty() {
+            let family = Family::Instance {
+                project: self.project.clone(),
+                instance: self.instance.clone(),
+            };
+            if let Err(error) = process_tree::end(&family, Duration::ZERO) {
+                tracing::warn!(%error, "cannot look for the processes of sandboxes");
+            }
+        }
+        drop(run_dir);
+    }
+
+    /// Returns the live sandboxes, oldest first.
+    pub(crate) fn report(&self, with_log: bool) -> Vec<SandboxStatus> {
+        let mut sandboxes: Vec<_> = {
+            let table = self.table();
+            let live = table.everyone().filter(|it| !it.has_ended());
+            live.cloned().collect()
+        };
+        sandboxes.sort_by_key(|sandbox| sandbox.created());
+        let reports = sandboxes.iter();
+        reports.map(|sandbox| sandbox.status(with_log)).collect()
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Starts a sandbox; it lives in a task of its own, whoever waits for it or leaves.
+    fn start(
+        self: &Arc<Self>,
+        table: &Table,
+        session: Option<&SessionId>,
+    ) -> Result<Arc<Sandbox>, Refusal> {
+        let run_dir = table.run_dir.as_ref().ok_or(Refusal::Closed)?;
+        let id = (self.started.fetch_add(1, Ordering::Relaxed) + 1).to_string();
+        let dir = run_dir.sandbox(&id)?;
+        let client = Client::new(dir.socket());
+        let mark = Mark {
+            project: self.project.clone(),
+            instance: self.instance.clone(),
+            sandbox: id.clone(),
+        };
+        let events = Arc::clone(&self.events);
+        let sandbox = Arc::new(Sandbox::new(id, client, &self.limits, events));
+        if let Some(session) = session {
+            sandbox.begin(session);
+        }
+        let life = sandbox::live(
+            Arc::clone(&sandbox),
+            Arc::clone(&self.spec),
+            dir,
+            mark,
+            self.limits,
+        );
+        let (sessions, ended) = (Arc::downgrade(self), Arc::clone(&sandbox));
+        self.lives.spawn(async move {
+            life.await;
+            if let Some(sessions) = sessions.upgrade() {
+                sessions.table().forget(&ended);
+            }
+        });
+        Ok(sandbox)
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
