@@ -1,0 +1,159 @@
+//! The environment that `launch` gives the agent: of the shell only what every program needs, then the project's
+//! variables, then files, then flags; a later one wins.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::model::Invalid;
+use crate::model::environment::{Assignment, EnvName, Environment};
+use crate::services::env_file;
+use crate::services::local::environment::{
+    Credentials, Variables, add_credentials, is_basic, is_own,
+};
+
+/// A value of `--env`.
+#[derive(Debug, Clone)]
+pub(super) enum EnvArg {
+    /// `NAME=VALUE`.
+    Given(Assignment),
+    /// `NAME`: the value is the shell's.
+    FromShell(EnvName),
+}
+
+impl FromStr for EnvArg {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.contains('=') {
+            text.parse().map(Self::Given)
+        } else {
+            text.parse().map(Self::FromShell)
+        }
+    }
+}
+
+/// What was given on the command line.
+pub(super) struct Given {
+    /// The values of `--env`.
+    pub(super) env: Vec<EnvArg>,
+    /// The values of `--env-file`.
+    pub(super) files: Vec<PathBuf>,
+    /// Whether `--aws-credentials` was given.
+    pub(super) aws_credentials: bool,
+}
+
+impl Given {
+    /// Puts everything together, and says what became of the credentials.
+    pub(super) fn resolve(
+        self,
+        ctx: &Context,
+        project: Option<&Environment>,
+    ) -> Result<Variables, CliError> {
+        let Self {
+            env,
+            files,
+            aws_credentials,
+        } = self;
+        let mut variables = of_shell(ctx, is_basic);
+        if aws_credentials {
+            say(
+                ctx,
+                add_credentials(&mut variables, &of_shell(ctx, |it| it.starts_with("AWS_"))),
+            );
+        }
+        let project = project.into_iter().flat_map(Environment::iter);
+        variables.extend(project.map(|(name, value)| (name.to_string(), value.to_owned())));
+        for file in files {
+            variables.extend(of_file(&ctx.cwd, &file)?);
+        }
+        for arg in env {
+            let (name, value) = match arg {
+                EnvArg::Given(Assignment { name, value }) => (name, value),
+                EnvArg::FromShell(name) => {
+                    let value = shell_value(ctx, &name)?;
+                    (name, value)
+                }
+            };
+            variables.insert(name.to_string(), value);
+        }
+        match variables.keys().find(|it| is_own(it)) {
+            Some(name) => Err(
+                CliError::usage(format!("`{name}` is set by the sandbox itself"))
+                    .hint("leave it out of the agent's environment"),
+            ),
+            None => Ok(variables),
+        }
+    }
+}
+
+/// The shell's variables that `wanted` names. What is not UTF-8 is of no use to an agent and left out.
+fn of_shell(ctx: &Context, wanted: impl Fn(&str) -> bool) -> Variables {
+    let chosen = ctx.env.matching(wanted);
+    chosen
+        .filter_map(|(name, value)| Some((name.to_owned(), value.to_str()?.to_owned())))
+        .collect()
+}
+
+fn of_file(cwd: &Path, file: &Path) -> Result<Variables, CliError> {
+    let shown = file.display();
+    let text = std::fs::read_to_string(cwd.join(file))
+        .map_err(|error| CliError::usage(format!("cannot read `{shown}`")).caused_by(error))?;
+    let assignments = env_file::parse(&text)
+        .map_err(|error| CliError::configuration(format!("`{shown}`, {error}")))?;
+    Ok(assignments
+        .into_iter()
+        .map(|Assignment { name, value }| (name.to_string(), value))
+        .collect())
+}
+
+fn shell_value(ctx: &Context, name: &EnvName) -> Result<String, CliError> {
+    let Some(value) = ctx.env.raw(name.as_str()) else {
+        return Err(CliError::usage(format!(
+            "`--env {name}`: the variable is not set in this shell"
+        ))
+        .hint(format!(
+            "give the value, as in `--env {name}=VALUE`, or export the variable"
+        )));
+    };
+    let value = value.to_str().ok_or_else(|| {
+        CliError::usage(format!(
+            "`--env {name}`: the value of the variable is not valid UTF-8"
+        ))
+    })?;
+    Ok(value.to_owned())
+}
+
+fn say(ctx: &Context, credentials: Credentials) {
+    let export = "export keys first, for example with `eval \"$(aws configure export-credentials --format env)\"`";
+    match credentials {
+        Credentials::Passed => {}
+        Credentials::OnlyAProfile => {
+            ctx.printer.warn("this shell names only an AWS profile, which means nothing in a sandbox: no credentials are passed");
+            ctx.printer.hint(export);
+        }
+        Credentials::Missing => {
+            ctx.printer
+                .warn("this shell has no AWS credentials to pass");
+            ctx.printer.hint(export);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_given_or_taken_from_the_shell() {
+        assert!(matches!("A=b=c".parse(), Ok(EnvArg::Given(it)) if it.value == "b=c"));
+        assert!(matches!("A=".parse(), Ok(EnvArg::Given(it)) if it.value.is_empty()));
+        assert!(matches!("A".parse(), Ok(EnvArg::FromShell(it)) if it.as_str() == "A"));
+        for wrong in ["", "=v", "1A", "A B=c"] {
+            assert!(wrong.parse::<EnvArg>().is_err(), "{wrong}");
+        }
+        let secret: EnvArg = "KEY=hush".parse().expect("a variable");
+        assert!(!format!("{secret:?}").contains("hush"));
+    }
+}

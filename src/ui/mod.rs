@@ -1,0 +1,7 @@
+//! Everything that reaches the terminal: the only folder that prints.
+
+pub(crate) mod answer;
+pub(crate) mod detached;
+pub(crate) mod log_lines;
+pub(crate) mod printer;
+pub(crate) mod usage;
