@@ -13,7 +13,7 @@ use super::live::Live;
 use super::signals::{Asked, Signals};
 use crate::context::Context;
 use crate::error::{CliError, Kind};
-use crate::services::local::door::{Door, DoorError};
+use crate::services::local::door::{Door, DoorError, Opened};
 use crate::services::local::log_entry::Entry;
 use crate::services::local::log_file::LogFile;
 use crate::services::local::plan::Plan;
@@ -87,9 +87,10 @@ pub(crate) fn hold(
     let events = sink(&plan, Arc::clone(&live))?;
     let held = runtime.block_on(async {
         let mut signals = Signals::listen()?;
-        let opened = tokio::select! {
-            opened = Door::open(plan, events) => opened.map_err(|error| failure(ctx, error))?,
-            asked = signals.asked() => return Ok(asked),
+        let opened = match Door::open(plan, events, signals.asked()).await {
+            Ok(Opened::Ready(door)) => door,
+            Ok(Opened::CalledOff(asked)) => return Ok(asked),
+            Err(error) => return Err(failure(ctx, error)),
         };
         on_ready(opened.record())?;
         if watched == Watched::UntilReady {

@@ -24,6 +24,7 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::model::choices::{Engine, Protocol};
 use crate::model::lifecycle::{Lifecycle, SessionSeconds};
+use crate::services::local::ask;
 use crate::services::local::detach::Background;
 use crate::services::local::door::DoorError;
 use crate::services::local::environment::Variables;
@@ -278,6 +279,12 @@ fn running(settings: &Settings) -> Result<Before, CliError> {
         Before::Running(record) => Some(record),
         Before::Starting | Before::Nothing => None,
     };
+    if let Some(record) = &record
+        && ask::ask(record).is_err()
+        && ask::has_died(&chosen.places()).map_err(DoorError::State)?
+    {
+        return Ok(Before::Nothing);
+    }
     Err(DoorError::AlreadyRunning {
         agent: chosen.name.to_string(),
         record,

@@ -88,7 +88,13 @@ fn look(chosen: &Chosen) -> Result<LocalStatus, CliError> {
             ..without(State::Starting)
         }),
         Presence::Running(record) => {
-            let report = ask(&record)?;
+            let report = match ask(&record) {
+                Ok(report) => report,
+                Err(_) if ask::has_died(&chosen.places()).is_ok_and(|it| it) => {
+                    return Ok(without(State::NotRunning));
+                }
+                Err(error) => return Err(error),
+            };
             let StatusReport {
                 instance,
                 agent: _,

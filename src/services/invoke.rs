@@ -204,7 +204,11 @@ impl From<InvokeError> for CliError {
         let cause = std::error::Error::source(&error)
             .map(root_text)
             .unwrap_or_default();
-        Self::new(kind, message).caused_by(cause)
+        let failure = Self::new(kind, message).caused_by(cause);
+        match kind {
+            Kind::NotFound => failure.hint("see what runs with `agentcore status --local`"),
+            _ => failure,
+        }
     }
 }
 

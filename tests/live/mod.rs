@@ -284,12 +284,15 @@ pub(crate) fn kill(pid: u32) {
 
 /// Whether a process is there and is not only waiting for its parent to notice its end.
 pub(crate) fn is_alive(pid: u32) -> bool {
-    let is_zombie = fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|it| {
-        it.rsplit(')')
-            .next()
-            .is_some_and(|it| it.trim_start().starts_with('Z'))
-    });
-    test_kill_process(pid_of(pid)).is_ok() && !is_zombie
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return test_kill_process(pid_of(pid)).is_ok();
+    };
+    // As long as one of its threads lives, so do its files and locks.
+    threads.flatten().any(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit(')').next().unwrap_or_default().trim_start();
+        !state.is_empty() && !state.starts_with(['Z', 'X'])
+    })
 }
 
 /// Waits until `condition` holds.

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-use crate::sh::{Cmd, Failed, Result, copy_rust_agent, heading, root, say, target_dir, text};
+use crate::sh::{
+    Cmd, Failed, Result, agent_builds, copy_rust_agent, heading, root, say, target_dir, text,
+};
 
 /// The arguments of `cargo xtask demo`.
 #[derive(Debug, Args)]
@@ -19,7 +21,7 @@ pub(crate) struct DemoArgs {}
 pub(crate) fn run(_: &DemoArgs) -> Result<()> {
     heading("build");
     Cmd::cargo("build --workspace --locked").run()?;
-    let target = target_dir()?;
+    let (target, agent_builds) = (target_dir()?, agent_builds()?);
 
     heading("a Python agent, with no Python package installed");
     let project = tempfile::Builder::new()
@@ -29,7 +31,10 @@ pub(crate) fn run(_: &DemoArgs) -> Result<()> {
         root().join("examples/sessions-python/agent.py"),
         project.path().join("agent.py"),
     )?;
-    show(&Demo::new(project.path(), &target), "agent.py")?;
+    show(
+        &Demo::new(project.path(), &target, &agent_builds),
+        "agent.py",
+    )?;
 
     heading("a Rust agent");
     let project = tempfile::Builder::new()
@@ -40,7 +45,7 @@ pub(crate) fn run(_: &DemoArgs) -> Result<()> {
         &project.path().join("agent"),
         "",
     )?;
-    show(&Demo::new(project.path(), &target), "agent")?;
+    show(&Demo::new(project.path(), &target, &agent_builds), "agent")?;
 
     heading("done");
     say("Both agents remembered their sessions, and no session saw another.");
@@ -75,12 +80,11 @@ struct Demo {
 }
 
 impl Demo {
-    fn new(project: &Path, target: &Path) -> Self {
+    fn new(project: &Path, target: &Path, agent_builds: &Path) -> Self {
         Self {
             project: project.to_owned(),
             programs: target.join("debug"),
-            // Kept between runs, so that only the first demo builds the agent's dependencies.
-            agent_builds: target.join("demo-agent"),
+            agent_builds: agent_builds.to_owned(),
         }
     }
 

@@ -175,6 +175,11 @@ pub(crate) fn target_dir() -> Result<PathBuf> {
         .ok_or_else(|| Failed("`cargo metadata` names no target folder".to_owned()))
 }
 
+/// Where the Rust agents of demo and measurements are built: kept between runs, because their dependencies take longest.
+pub(crate) fn agent_builds() -> Result<PathBuf> {
+    Ok(target_dir()?.join("agents"))
+}
+
 /// Copies the Rust agent in `from` to `to` as a package of its own, outside the workspace, as a user would have it.
 ///
 /// `more` is added to the end of its manifest. It takes the workspace's lock file, so that nothing new is fetched.

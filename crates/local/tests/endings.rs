@@ -85,21 +85,6 @@ async fn daemons_of_a_killed_sandbox_end_and_those_of_another_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[cfg_attr(
-    not(target_os = "linux"),
-    ignore = "only Linux lets a process adopt its descendants"
-)]
-async fn a_daemon_without_any_trace_ends_with_the_last_sandbox() {
-    let door = Running::start().await;
-    let daemon = door.daemon("one", "daemon's parent", true).await;
-    let pid = door.pid("one").await;
-    kill(pid);
-    eventually("it is gone", || !is_alive(pid)).await;
-    door.end().await;
-    assert!(!is_alive(daemon));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_front_door_that_is_dropped_leaves_nothing() {
     let door = Running::start().await;
     let pid = door.pid("one").await;

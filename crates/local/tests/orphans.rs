@@ -1,14 +1,15 @@
 //! What a front door leaves behind that is killed itself, and who ends it.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use agentcore_local::{Event, FrontDoorConfig, end_orphans};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{self, Running, SESSION, eventually, is_alive, program, read_pid};
+use crate::support::{self, Running, SESSION, is_alive, kill, program, read_pid};
 
 /// A front door in a process of its own.
 struct Other {
@@ -63,23 +64,41 @@ impl Other {
         support::body_of(response).await
     }
 
+    async fn pid(&self, session: &str) -> u32 {
+        let report = self.ask(session, json!({})).await;
+        u32::try_from(report["pid"].as_u64().unwrap()).unwrap()
+    }
+
+    async fn daemon(&self, session: &str, bare: bool) -> u32 {
+        let pid_file = self.dir.path().join("daemon.pid");
+        let kind = "daemon's parent";
+        let order = json!({ "do": "daemon", "kind": kind, "bare": bare, "pid_file": pid_file });
+        self.ask(session, order).await;
+        read_pid(&pid_file).await
+    }
+
     /// Kills the front door and returns the ids of what it left: two agents and a daemon.
     async fn kill(&mut self) -> [u32; 3] {
-        let pid = |report: Value| u32::try_from(report["pid"].as_u64().unwrap()).unwrap();
-        let one = pid(self.ask("one", json!({})).await);
-        let two = pid(self.ask("two", json!({})).await);
-        let pid_file = self.dir.path().join("daemon.pid");
-        let order = json!({ "do": "daemon", "kind": "daemon's parent", "pid_file": pid_file });
-        self.ask("two", order).await;
-        let daemon = read_pid(&pid_file).await;
+        let left = [
+            self.pid("one").await,
+            self.pid("two").await,
+            self.daemon("two", false).await,
+        ];
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        let left = [one, two, daemon];
         assert!(left.iter().all(|&pid| is_alive(pid)));
         left
     }
 
-    fn run_dir(&self) -> std::path::PathBuf {
+    /// Asks the front door to end and waits until it has.
+    async fn end(mut self) {
+        let pid = Pid::from_raw(i32::try_from(self.process.id()).unwrap()).unwrap();
+        kill_process(pid, Signal::TERM).unwrap();
+        let status = tokio::task::spawn_blocking(move || self.process.wait()).await;
+        assert!(status.unwrap().unwrap().success());
+    }
+
+    fn run_dir(&self) -> PathBuf {
         self.dir.path().join("killed")
     }
 }
@@ -122,20 +141,24 @@ async fn they_can_be_ended_without_a_front_door() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_front_door_that_is_asked_to_end_leaves_none() {
-    let mut other = Other::start();
-    let report = other.ask("one", json!({})).await;
-    let pid = u32::try_from(report["pid"].as_u64().unwrap()).unwrap();
-    terminate(other.process.id());
-    let status =
-        tokio::task::spawn_blocking(move || other.process.wait().map(|it| (it, other.run_dir())));
-    let (status, run_dir) = status.await.unwrap().unwrap();
-    assert!(status.success());
+    let other = Other::start();
+    let pid = other.pid("one").await;
+    let run_dir = other.run_dir();
+    other.end().await;
     assert!(!is_alive(pid));
-    assert!(!Path::new(&run_dir).exists());
-    eventually("nothing comes back", || !is_alive(pid)).await;
+    assert!(!run_dir.exists());
 }
 
-fn terminate(pid: u32) {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+#[tokio::test(flavor = "multi_thread")]
+#[cfg_attr(
+    not(target_os = "linux"),
+    ignore = "only Linux lets a process adopt its descendants"
+)]
+async fn a_daemon_without_any_trace_ends_with_the_front_door() {
+    let other = Other::start();
+    let daemon = other.daemon("one", true).await;
+    kill(other.pid("one").await);
+    assert!(is_alive(daemon));
+    other.end().await;
+    assert!(!is_alive(daemon));
 }

@@ -2,14 +2,17 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agentcore_local::StatusReport;
 
-use super::record::Record;
+use super::record::{Places, Record};
 
 /// How long a front door may take to answer.
 const LIMIT: Duration = Duration::from_secs(2);
+
+/// How long the lock of a front door that was killed may outlive its sockets.
+const DEATH: Duration = Duration::from_millis(500);
 
 /// Asks a front door for its report; `None` if what answers is not the one of `record`, or nothing does.
 ///
@@ -25,4 +28,13 @@ pub(crate) fn ask(record: &Record) -> io::Result<Option<StatusReport>> {
         .build()?;
     let report = runtime.block_on(StatusReport::fetch(address, LIMIT))?;
     Ok((report.instance == record.instance).then_some(report))
+}
+
+/// Whether a front door that does not answer has only just died: the system takes its files back one after the other.
+///
+/// # Errors
+///
+/// Fails if the lock cannot be read.
+pub(crate) fn has_died(places: &Places) -> io::Result<bool> {
+    places.wait_until_free(Instant::now() + DEATH)
 }

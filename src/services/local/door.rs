@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use agentcore_local::{EventSink, FrontDoor, FrontDoorConfig, StartError};
+use agentcore_local::{EventSink, FrontDoor, FrontDoorConfig, StartError, end_orphans};
 use tokio::net::TcpListener;
 
 use super::plan::{DEFAULT_PORTS, HOST, Plan, Port};
@@ -72,43 +72,38 @@ pub(crate) enum DoorError {
     Serve(#[source] io::Error),
 }
 
+/// What came of opening a front door.
+pub(crate) enum Opened<T> {
+    /// It is ready to serve.
+    Ready(Box<Door>),
+    /// It was called off before it was ready, and nothing is left of it.
+    CalledOff(T),
+}
+
 impl Door {
-    /// Takes the lock, listens, and starts one sandbox.
+    /// Takes the lock, listens, and starts one sandbox, unless it is `called_off` before that is done.
     ///
     /// # Errors
     ///
     /// Fails if another front door runs, if no port is free, or if the sandbox does not become healthy. Nothing is left
     /// behind then.
-    pub(crate) async fn open(plan: Plan, events: EventSink) -> Result<Self, DoorError> {
+    pub(crate) async fn open<T>(
+        plan: Plan,
+        events: EventSink,
+        called_off: impl Future<Output = T>,
+    ) -> Result<Opened<T>, DoorError> {
+        let (listener, traces) = Traces::make(&plan).await?;
+        let address = listener.local_addr().map_err(DoorError::State)?;
         let Plan {
             agent,
             arn,
             instance,
             spec,
             limits,
-            port,
-            places,
             orphan_mark,
-            temp_dir,
+            ..
         } = plan;
-        let before = places.look().map_err(DoorError::State)?;
-        let Some(lock) = places.lock_for(&instance).map_err(DoorError::State)? else {
-            return Err(already(agent, &places));
-        };
-        if let Presence::Stale(dead) = before {
-            clean_up_after(&dead);
-        }
-        let listener = listen(port).await?;
-        let address = listener.local_addr().map_err(DoorError::State)?;
-        let run_dir = tempfile::Builder::new()
-            .prefix(RUN_DIR_PREFIX)
-            .tempdir_in(temp_dir)
-            .map_err(DoorError::State)?;
-        let traces = Traces {
-            places,
-            run_dir,
-            _lock: lock,
-        };
+        let run_dir = traces.run_dir.path().to_owned();
         let mut record = Record {
             host: address.ip().to_string(),
             port: address.port(),
@@ -116,14 +111,14 @@ impl Door {
             started: now(),
             instance: instance.clone(),
             arn: arn.clone(),
-            run_dir: traces.run_dir.path().to_owned(),
+            run_dir: run_dir.clone(),
             ready: false,
         };
         traces
             .places
             .write_record(&record)
             .map_err(DoorError::State)?;
-        let run_dir = record.run_dir.clone();
+        let mark = orphan_mark.clone();
         let config = FrontDoorConfig {
             agent,
             arn,
@@ -134,17 +129,31 @@ impl Door {
             orphan_mark,
             events,
         };
-        let inner = FrontDoor::start(config, listener).await?;
+        let started = tokio::select! {
+            started = FrontDoor::start(config, listener) => Ok(started?),
+            reason = called_off => Err(reason),
+        };
+        let inner = match started {
+            Ok(inner) => inner,
+            Err(reason) => {
+                // The sandbox has been killed; the lock is let go when the last of its processes is gone.
+                let gone = tokio::task::spawn_blocking(move || end_orphans(&mark, None)).await;
+                gone.map_err(io::Error::other)
+                    .flatten()
+                    .map_err(DoorError::State)?;
+                return Ok(Opened::CalledOff(reason));
+            }
+        };
         record.ready = true;
         traces
             .places
             .write_record(&record)
             .map_err(DoorError::State)?;
-        Ok(Self {
+        Ok(Opened::Ready(Box::new(Self {
             inner,
             traces,
             record,
-        })
+        })))
     }
 
     /// How to reach it.
@@ -169,6 +178,40 @@ impl Door {
         let served = inner.serve(shutdown).await.map_err(DoorError::Serve);
         drop(traces);
         served
+    }
+}
+
+impl Traces {
+    /// Takes the lock, clears up after a front door that was killed, listens, and makes the private folder.
+    async fn make(plan: &Plan) -> Result<(TcpListener, Self), DoorError> {
+        let Plan {
+            agent,
+            instance,
+            port,
+            places,
+            temp_dir,
+            ..
+        } = plan;
+        let before = places.look().map_err(DoorError::State)?;
+        let Some(lock) = places.lock_for(instance).map_err(DoorError::State)? else {
+            return Err(already(agent.clone(), places));
+        };
+        if let Presence::Stale(dead) = before {
+            clean_up_after(&dead);
+        }
+        let listener = listen(*port).await?;
+        let run_dir = tempfile::Builder::new()
+            .prefix(RUN_DIR_PREFIX)
+            .tempdir_in(temp_dir)
+            .map_err(DoorError::State)?;
+        Ok((
+            listener,
+            Self {
+                places: places.clone(),
+                run_dir,
+                _lock: lock,
+            },
+        ))
     }
 }
 

@@ -26,7 +26,12 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let rust = project.path().join("hello-rust");
     copy_rust_agent(&root().join("examples/hello-rust"), &rust, "")?;
     for (language, entrypoint) in [("Python", "agent.py"), ("Rust", "hello-rust")] {
-        configure(bench, project.path(), language, entrypoint)?;
+        let configure =
+            format!("configure --entrypoint {entrypoint} --name {language} --non-interactive");
+        bench
+            .agentcore(project.path())?
+            .words(&configure)
+            .quietly()?;
         let mut cold = Row::new(
             format!("{language} hello, new session to first byte"),
             PEER,
@@ -52,33 +57,11 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn configure(bench: &Bench, project: &Path, name: &str, entrypoint: &str) -> Result<()> {
-    let args = [
-        "configure",
-        "--entrypoint",
-        entrypoint,
-        "--name",
-        name,
-        "--non-interactive",
-    ];
-    agentcore(bench, project)?.args(args).quietly()
-}
-
 /// Launches the agent, opens new sessions one after the other, stops it; returns milliseconds to the first byte.
 fn sessions(bench: &Bench, project: &Path, name: &str) -> Result<Vec<f64>> {
-    let port = free_port()?.to_string();
-    let launch = [
-        "launch",
-        "--local",
-        "--detach",
-        "--sandbox",
-        "process",
-        "--agent",
-        name,
-        "--port",
-        &port,
-    ];
-    agentcore(bench, project)?.args(launch).quietly()?;
+    let port = free_port()?;
+    let launch = format!("launch --local --detach --sandbox process --agent {name} --port {port}");
+    bench.agentcore(project)?.words(&launch).quietly()?;
     let url = format!("http://127.0.0.1:{port}/invocations");
     let measured = Cmd::new(bench.program("bench-load")?)
         .args([
@@ -91,9 +74,8 @@ fn sessions(bench: &Bench, project: &Path, name: &str) -> Result<Vec<f64>> {
             &(SESSIONS + 1).to_string(),
         ])
         .output();
-    agentcore(bench, project)?
-        .args(["stop", "--local", "--agent", name])
-        .quietly()?;
+    let stop = format!("stop --local --agent {name}");
+    bench.agentcore(project)?.words(&stop).quietly()?;
     let output = measured?;
     serde_json::from_slice(&output.stdout).map_err(|_| {
         Failed(format!(
@@ -101,8 +83,4 @@ fn sessions(bench: &Bench, project: &Path, name: &str) -> Result<Vec<f64>> {
             text(&output.stderr).trim()
         ))
     })
-}
-
-fn agentcore(bench: &Bench, project: &Path) -> Result<Cmd> {
-    Ok(Cmd::new(bench.program("agentcore")?).dir(project))
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::sh::{Cmd, Failed, Result, heading, say, target_dir};
+use crate::sh::{Cmd, Failed, Result, agent_builds, heading, say, target_dir};
 use report::Report;
 
 /// The arguments of `cargo xtask bench`.
@@ -79,6 +79,12 @@ impl Bench {
         } else {
             Err(Failed(format!("{} is not there", path.display())))
         }
+    }
+
+    /// Our program in the folder of a project.
+    fn agentcore(&self, project: &Path) -> Result<Cmd> {
+        let command = Cmd::new(self.program("agentcore")?).dir(project);
+        Ok(command.env("CARGO_TARGET_DIR", agent_builds()?))
     }
 
     /// Says that a round begins: a measurement takes minutes, and silence looks like a hang.

@@ -162,7 +162,8 @@ fn rounded(number: f64) -> String {
     match number.abs() {
         it if it >= 100.0 => format!("{number:.0}"),
         it if it >= 10.0 => format!("{number:.1}"),
-        _ => format!("{number:.2}"),
+        it if it >= 1.0 => format!("{number:.2}"),
+        _ => format!("{number:.3}"),
     }
 }
 
@@ -184,6 +185,7 @@ mod tests {
     fn a_median_of_an_even_number_lies_between() {
         assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
         assert_eq!(rounded(123_456.7), "123457");
+        assert_eq!(rounded(0.0041), "0.004");
     }
 
     #[test]

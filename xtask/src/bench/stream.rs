@@ -29,39 +29,24 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
         &project.path().join("stream"),
         more,
     )?;
-    let agentcore = bench.program("agentcore")?;
-    let ours = |args: &[&str]| Cmd::new(&agentcore).args(args).dir(project.path());
-    let port = free_port()?.to_string();
-    ours(&[
-        "configure",
-        "--entrypoint",
-        "stream",
-        "--name",
-        "stream",
-        "--non-interactive",
-    ])
+    let ours = |line: &str| bench.agentcore(project.path()).map(|it| it.words(line));
+    let port = free_port()?;
+    ours("configure --entrypoint stream --name stream --non-interactive")?.quietly()?;
+    ours(&format!(
+        "launch --local --detach --sandbox process --port {port}"
+    ))?
     .quietly()?;
-    ours(&[
-        "launch",
-        "--local",
-        "--detach",
-        "--sandbox",
-        "process",
-        "--port",
-        &port,
-    ])
-    .quietly()?;
-    let measured = turns(bench, report, &ours, &python, &port);
-    ours(&["stop", "--local"]).quietly()?;
+    let measured = turns(bench, report, project.path(), &python, port);
+    ours("stop --local")?.quietly()?;
     measured
 }
 
 fn turns(
     bench: &Bench,
     report: &mut Report,
-    ours: &dyn Fn(&[&str]) -> Cmd,
+    project: &Path,
     python: &Path,
-    port: &str,
+    port: u16,
 ) -> Result<()> {
     let mut row = Row::new(
         format!("invoke, {EVENTS} events"),
@@ -73,7 +58,7 @@ fn turns(
     for round in 0..bench.rounds {
         bench.round(round);
         row.push(
-            invoke(ours(&["invoke", &body]))?,
+            invoke(bench.agentcore(project)?.args(["invoke", &body]))?,
             requests_loop(python, &url, &body)?,
         );
     }

@@ -9,8 +9,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
 use super::Worker;
-use super::link::{Broken, Link};
+use super::link::{self, Broken, Link};
 use super::mux::Multiplex;
+use super::outbox::Outbox;
 use crate::LOGGER;
 use crate::wire::from_worker::{Dispatch, Hello, LoadFailed, Message, Ready, Role, VERSION};
 
@@ -81,7 +82,8 @@ async fn share(worker: Arc<Worker>, link: Link) {
         return; // One loop connection is all there is; a second one is closed.
     }
     let stream = Arc::clone(link.stream());
-    let (broken, _) = tokio::join!(mux.read(link), mux.outbox.run(&stream));
+    let broken = while_written(&mux.outbox, &stream, mux.read(link)).await;
+    link::shut(&stream);
     worker.lost("loop", &broken).await;
 }
 
@@ -105,8 +107,26 @@ async fn control(worker: Arc<Worker>, mut link: Link) {
         worker.control.close();
         broken
     };
-    let (broken, _) = tokio::join!(reading, worker.control.run(&stream));
+    let broken = while_written(&worker.control, &stream, reading).await;
+    link::shut(&stream);
     worker.lost("control", &broken).await;
+}
+
+/// Reads to the end, and writes meanwhile. A worker that no longer reads must not keep the end from being seen.
+async fn while_written(
+    outbox: &Outbox,
+    stream: &UnixStream,
+    reading: impl Future<Output = Broken>,
+) -> Broken {
+    let writing = async {
+        // That the connection has broken is seen by reading it.
+        let _ = outbox.run(stream).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        broken = reading => broken,
+        () = writing => Broken::Closed,
+    }
 }
 
 fn tell_status(worker: &Worker, status: PingStatus) {

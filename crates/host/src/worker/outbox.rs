@@ -1,13 +1,11 @@
-//! Frames on their way to a connection that many calls share.
-//!
-//! An invocation that finds the way free is written by its own task, which saves a wake-up. Everything else is left here,
-//! and one task writes all that has come together.
+//! Frames on their way to a connection that many calls share: whoever has something to say leaves it here, and one
+//! task writes all that has come together.
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
@@ -22,16 +20,12 @@ const COPY: usize = 16 * 1024;
 pub(crate) struct Outbox {
     queue: Mutex<Queue>,
     more: Notify,
-    /// Set once the connection is there.
-    stream: OnceLock<Arc<UnixStream>>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
     full: VecDeque<Bytes>,
     tail: BytesMut,
-    /// Whether the task has taken frames and not written all of them yet.
-    writing: bool,
     closed: bool,
 }
 
@@ -48,13 +42,10 @@ impl Outbox {
 
     /// Adds an invocation; `false` if the connection is gone.
     pub(crate) fn push_invoke(&self, invoke: Invoke) -> bool {
+        let Invoke { head, body } = invoke;
         let mut queue = self.lock();
         if queue.closed {
             return false;
-        }
-        let Invoke { head, body } = self.write_now(&queue, invoke);
-        if head.is_empty() && body.is_empty() {
-            return true;
         }
         queue.tail.extend_from_slice(&head);
         if body.len() <= COPY {
@@ -69,9 +60,7 @@ impl Outbox {
     }
 
     /// Writes to `stream` until the outbox is closed and empty.
-    pub(crate) async fn run(&self, stream: &Arc<UnixStream>) -> io::Result<()> {
-        // Nobody else serves this connection.
-        let _ = self.stream.set(Arc::clone(stream));
+    pub(crate) async fn run(&self, stream: &UnixStream) -> io::Result<()> {
         loop {
             let (full, mut tail, closed) = self.take();
             if closed && full.is_empty() && tail.is_empty() {
@@ -94,25 +83,8 @@ impl Outbox {
         self.more.notify_one();
     }
 
-    /// Writes as much of an invocation as the connection takes at once, if nothing is before it; returns the rest.
-    fn write_now(&self, queue: &Queue, invoke: Invoke) -> Invoke {
-        let is_free = !queue.writing && queue.full.is_empty() && queue.tail.is_empty();
-        let Some(stream) = self.stream.get().filter(|_| is_free) else {
-            return invoke;
-        };
-        let Invoke { mut head, mut body } = invoke;
-        let pieces = [io::IoSlice::new(&head), io::IoSlice::new(&body)];
-        // An error is met again by the task, which is there to deal with it.
-        let written = stream.try_write_vectored(&pieces).unwrap_or(0);
-        let of_head = written.min(head.len());
-        head.advance(of_head);
-        body.advance(written - of_head);
-        Invoke { head, body }
-    }
-
     fn take(&self) -> (VecDeque<Bytes>, BytesMut, bool) {
         let mut queue = self.lock();
-        queue.writing = !queue.full.is_empty() || !queue.tail.is_empty();
         (
             std::mem::take(&mut queue.full),
             queue.tail.split(),
@@ -128,6 +100,8 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use agentcore_protocol::SessionId;
     use http::HeaderMap;
     use tokio::io::AsyncReadExt;

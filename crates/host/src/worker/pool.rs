@@ -195,6 +195,7 @@ mod tests {
 
     use super::*;
     use crate::wire::frame;
+    use crate::worker::link;
 
     fn pool(max: usize) -> Pool {
         let pool = Pool::new(Arc::default());
@@ -212,7 +213,7 @@ mod tests {
         let ours = Arc::new(ours);
         pool.control.close();
         pool.control.run(&ours).await.unwrap();
-        drop(ours);
+        link::shut(&ours);
         let mut bytes = BytesMut::new();
         while theirs.read_buf(&mut bytes).await.unwrap() > 0 {}
         let mut sum = 0;

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextvars import copy_context
-from threading import Event, Lock, Thread, get_ident
+from threading import Event, Thread, get_ident
 
 from bedrock_agentcore.runtime import _log
 
