@@ -1,9 +1,9 @@
 //! The project file as other tools and people see it: what `PyYAML` reads back, what is said of mistakes, and the example.
 
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use crate::support::{Home, python_with_yaml, workspace};
+use crate::support::{Home, python_with, workspace};
 
 /// Texts that YAML readers take for something else when they are written carelessly.
 const TRICKY: [&str; 60] = [
@@ -71,7 +71,7 @@ const TRICKY: [&str; 60] = [
 
 #[test]
 fn pyyaml_reads_every_tricky_text_as_it_was_given() {
-    let Some(mut python) = python_with_yaml() else {
+    let Some(python) = python_with("yaml") else {
         return;
     };
     let home = Home::new().file("agent.py", "");
@@ -93,7 +93,7 @@ fn pyyaml_reads_every_tricky_text_as_it_was_given() {
     let script = "import json, sys, yaml\n\
         agents = yaml.safe_load(open('.agentcore.yaml', encoding='utf-8'))['agents']\n\
         print(json.dumps([list(agents[half]['environment'].values()) for half in ('half0', 'half1')]))";
-    let read = python
+    let read = Command::new(&python)
         .args(["-c", script])
         .current_dir(home.project())
         .output()
@@ -113,7 +113,7 @@ fn pyyaml_reads_every_tricky_text_as_it_was_given() {
 
 #[test]
 fn what_pyyaml_writes_is_read_as_it_was_meant() {
-    let Some(mut python) = python_with_yaml() else {
+    let Some(python) = python_with("yaml") else {
         return;
     };
     let home = Home::new().file("agent.py", "");
@@ -121,7 +121,7 @@ fn what_pyyaml_writes_is_read_as_it_was_meant() {
         texts = json.load(sys.stdin)\n\
         agents = {'half%d' % half: {'entrypoint': 'agent.py', 'environment': {'V%d' % i: text for i, text in enumerate(texts[half * 30:][:30])}} for half in (0, 1)}\n\
         yaml.dump({'version': 1, 'agents': agents}, open('.agentcore.yaml', 'w', encoding='utf-8'), sort_keys=False, allow_unicode=True)";
-    let mut child = python
+    let mut child = Command::new(&python)
         .args(["-c", script])
         .current_dir(home.project())
         .stdin(Stdio::piped())
@@ -140,8 +140,8 @@ fn what_pyyaml_writes_is_read_as_it_was_meant() {
     let script = "import json, yaml\n\
         agents = yaml.safe_load(open('.agentcore.yaml', encoding='utf-8'))['agents']\n\
         print(json.dumps(list(agents['half0']['environment'].values()) + list(agents['half1']['environment'].values())))";
-    let mut python = python_with_yaml().unwrap();
-    let read = python
+    let python = python_with("yaml").unwrap();
+    let read = Command::new(&python)
         .args(["-c", script])
         .current_dir(home.project())
         .output()

@@ -17,6 +17,7 @@ mod examples;
 mod invoke;
 mod launch;
 mod live;
+mod official_sdk;
 mod rust_agents;
 mod serve;
 mod stop;

@@ -174,22 +174,29 @@ impl fmt::Display for Output {
     }
 }
 
-/// The Python that checks our YAML against the users' other tools.
+/// A Python that can import `module`: its real path. It is the one that
+/// `cargo xtask test` makes for comparisons, or else `python3`.
 ///
-/// Without `PyYAML` the check cannot be made: that is said, and fails where `CI` is set.
-pub(crate) fn python_with_yaml() -> Option<Command> {
-    let found = Command::new("python3").args(["-c", "import yaml"]).output();
-    if found.is_ok_and(|it| it.status.success()) {
-        return Some(Command::new("python3"));
+/// Without one, the test fails where `CI` is set; whoever runs it by hand is told, and goes on without.
+pub(crate) fn python_with(module: &str) -> Option<PathBuf> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the environment of the test itself says which Python has the peers"
+    )]
+    let made = std::env::var_os("AGENTCORE_TEST_PYTHON").map(PathBuf::from);
+    let python = made.unwrap_or_else(|| PathBuf::from("python3"));
+    let import = format!("import sys, {module}; print(sys.executable)");
+    let found = Command::new(&python).args(["-c", &import]).output();
+    if let Some(found) = found.ok().filter(|it| it.status.success()) {
+        let executable = String::from_utf8(found.stdout).unwrap();
+        return Some(PathBuf::from(executable.trim_end()));
     }
-    assert!(
-        !is_ci(),
-        "python3 has no PyYAML: the YAML is not checked; run `python3 -m pip install pyyaml`"
-    );
-    // Whoever runs this by hand is told, and goes on without.
+    let missing = format!("`{}` cannot import {module}", python.display());
+    let hint = "run the tests by `cargo xtask test tests`, which installs it for them";
+    assert!(!is_ci(), "{missing}: {hint}");
     #[expect(clippy::print_stderr, reason = "a skipped test says so")]
     {
-        eprintln!("SKIPPED: python3 has no PyYAML; run `python3 -m pip install pyyaml`");
+        eprintln!("SKIPPED: {missing}; {hint}");
     }
     None
 }
