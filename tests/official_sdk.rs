@@ -11,7 +11,7 @@ use crate::live::agents::{COUNTING, STREAMING};
 use crate::support::python_with;
 
 /// Tells which file the package comes from, so that a test sees who serves.
-const WHO: &str = r#"
+const WHO: &str = r"
 import bedrock_agentcore
 from bedrock_agentcore import BedrockAgentCoreApp
 
@@ -20,7 +20,7 @@ app = BedrockAgentCoreApp()
 @app.entrypoint
 def invoke(payload):
     return bedrock_agentcore.__file__
-"#;
+";
 
 /// A project whose commands run in the active virtual environment of `python`.
 fn in_environment_of(python: &Path, code: &str) -> Project {
