@@ -141,7 +141,7 @@ fn a_new_agent_joins_those_of_the_toolkit() {
 fn the_first_form_of_the_file_is_taken_over() {
     let home = Home::new().file("agent.py", "").file(
         ".bedrock_agentcore.yaml",
-        "name: old\nentrypoint: /home/someone/work/agent.py\naws:\n  region: us-east-1\n  account: '000123456789'\n",
+        "name: old\nentrypoint: /home/someone/project/agent.py\naws:\n  region: us-east-1\n  account: '000123456789'\n",
     );
     assert_eq!(
         home.run(&["configure", "--idle-timeout", "60"]).code,

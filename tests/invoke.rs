@@ -75,7 +75,7 @@ fn payloads_come_from_the_command_line_a_file_or_standard_input() {
     wrong.says(&["the payload is not valid JSON", "line 1 column 15"]);
     project
         .run(&["invoke", "@none.json"])
-        .says(&["cannot read `none.json`"])
+        .says(&["cannot read `none.json`", "hint: name a file after the `@`"])
         .expect_code(2);
 }
 

@@ -142,13 +142,12 @@ fn a_front_door_that_is_killed_before_it_is_ready_leaves_its_log_with_the_launch
     let project =
         Project::python("import time\nprint('still loading', flush=True)\ntime.sleep(600)\n");
     let launch = project.start(&["launch", "--local", "--detach", "--port", "0"]);
-    until("the agent loads", || {
-        project
-            .run(&["logs", "--local"])
-            .stdout
-            .contains("still loading")
+    let state = project.path().join(".agentcore");
+    until("the agent loads, and the front door has said so", || {
+        fs::read_to_string(state.join("logs/my_agent.front-door.log"))
+            .is_ok_and(|it| it.contains("still loading"))
     });
-    let record = fs::read(project.path().join(".agentcore/local/my_agent.json")).unwrap();
+    let record = fs::read(state.join("local/my_agent.json")).unwrap();
     let record: Value = serde_json::from_slice(&record).unwrap();
     kill(number(&record, "pid"));
     let finished = launch.finish();
@@ -430,7 +429,16 @@ fn mistakes_on_the_command_line_are_told_apart_from_other_failures() {
             "use `--sandbox process`",
         ),
         (&["launch", "--local", "--sandbox", "cage"], 2, "cage"),
-        (&["launch", "--local", "--port", "70000"], 2, "70000"),
+        (
+            &["launch", "--local", "--port", "70000"],
+            2,
+            "`70000` is not a port",
+        ),
+        (
+            &["launch", "--local", "--port", "-1"],
+            2,
+            "`-1` is not a port",
+        ),
         (&["launch", "--local", "--max-sandboxes", "0"], 2, "0"),
         (
             &["launch", "--local", "--env", "NOT_IN_THE_SHELL"],
@@ -467,12 +475,39 @@ fn mistakes_on_the_command_line_are_told_apart_from_other_failures() {
     ] {
         let finished = project.run(args);
         finished.expect_code(code);
-        finished.says(&[says, "error: "]);
+        finished.says(&[says, "error: ", "hint: "]);
     }
+    assert!(
+        !project.path().join(".agentcore/local").exists(),
+        "nothing half-written"
+    );
+}
+
+#[test]
+fn the_reason_of_a_sandbox_that_cannot_start_is_the_agents_own() {
+    for (code, reason) in [
+        ("x = 1\n", "the file makes no app"),
+        ("raise SystemExit(4)\n", "exit status 4"),
+        ("def f(:\n", "SyntaxError: invalid syntax"),
+    ] {
+        let project = Project::python(code);
+        let failure = project.json(&["launch", "--local", "--detach", "--port", "0"], 8);
+        let message = failure["error"]["message"].as_str().unwrap();
+        assert!(message.contains(reason), "{message}");
+        assert!(!message.contains("hint: "), "{message}");
+    }
+}
+
+#[test]
+fn an_entrypoint_that_is_gone_is_the_project_files_mistake() {
+    let project = Project::python(COUNTING);
     fs::remove_file(project.path().join("agent.py")).unwrap();
     project
         .run(&["launch", "--local"])
-        .says(&["there is no `agent.py`"])
+        .says(&[
+            "there is no `agent.py`",
+            "correct `entrypoint` in the project file",
+        ])
         .expect_code(3);
     assert!(
         !project.path().join(".agentcore/local").exists(),

@@ -1,5 +1,8 @@
 //! `serve`: one agent in the foreground, without a project.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -98,7 +101,7 @@ fn what_cannot_be_served_is_told_clearly() {
     ] {
         let finished = project.run(args);
         finished.expect_code(code);
-        finished.says(&[says, "error: "]);
+        finished.says(&[says, "error: ", "hint: "]);
     }
     assert!(
         project
@@ -106,6 +109,36 @@ fn what_cannot_be_served_is_told_clearly() {
             .stderr
             .contains("Traceback")
     );
+}
+
+#[test]
+fn without_a_home_the_cache_is_a_folder_that_nobody_else_can_write_to() {
+    let project = Project::new();
+    let temp = project.path().join("temp");
+    let cache = temp.join(format!(
+        "agentcore-cache-{}",
+        rustix::process::geteuid().as_raw()
+    ));
+    let project = project
+        .with_variable("HOME", "")
+        .with_variable("XDG_CACHE_HOME", "")
+        .with_variable("TMPDIR", temp.to_str().unwrap());
+    project.write("agent.py", COUNTING);
+    fs::create_dir_all(&cache).unwrap();
+    fs::set_permissions(&cache, Permissions::from_mode(0o777)).unwrap();
+    let refused = project.run(&["serve", "agent.py", "--port", "0"]);
+    refused.expect_code(1);
+    refused.says(&["somebody else may write to", "hint: set `HOME`"]);
+    assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+
+    fs::remove_dir(&cache).unwrap();
+    let (running, _) = serve(&project, &["agent.py"]);
+    assert_eq!(
+        fs::metadata(&cache).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
+    running.signal(Signal::TERM);
+    running.finish().expect_code(0);
 }
 
 #[test]

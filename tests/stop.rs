@@ -146,7 +146,7 @@ fn status_tells_people_and_programs_what_runs() {
     );
     assert!(text.contains("1 of at most 7 sessions"), "{text}");
     assert!(
-        text.contains("conversation-123: ready, 1 invocations"),
+        text.contains("conversation-123: ready, 1 invocation,"),
         "{text}"
     );
     let status = project.status();

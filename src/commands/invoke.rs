@@ -21,9 +21,6 @@ use crate::services::local::record::{Presence, Record};
 use crate::services::payload;
 use crate::ui::answer::{self, AnswerError, BodyText, EventLines, EventText};
 
-/// The variable that holds a bearer token where none is given as a flag.
-const TOKEN_VARIABLE: &str = "BEDROCK_AGENTCORE_BEARER_TOKEN";
-
 /// What was typed after `invoke`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InvokeArgs {
@@ -127,7 +124,7 @@ impl Settings {
 fn authorization(ctx: &Context, flag: Option<&Token>) -> Result<Option<HeaderValue>, CliError> {
     let token = match flag {
         Some(Token(token)) => Some(token.as_str()),
-        None => ctx.env.text(TOKEN_VARIABLE)?,
+        None => ctx.env.bearer_token()?,
     };
     Ok(token.map(invoke::bearer).transpose()?)
 }

@@ -22,6 +22,7 @@ use super::front_door::{self, Watched};
 use super::signals::{Asked, Signals};
 use crate::context::Context;
 use crate::error::CliError;
+use crate::model::Invalid;
 use crate::model::choices::{Engine, Protocol};
 use crate::model::lifecycle::{Lifecycle, SessionSeconds};
 use crate::services::local::ask;
@@ -51,8 +52,8 @@ pub(crate) struct LaunchArgs {
     /// Return when the agent is ready, and let it run in the background
     #[arg(long, short)]
     detach: bool,
-    /// Listen on this port of 127.0.0.1 [default: the first free one from 8080 to 8099]
-    #[arg(long, short)]
+    /// Listen on this port of 127.0.0.1, 0 for any free one [default: the first free one from 8080 to 8099]
+    #[arg(long, short, value_parser = port, allow_negative_numbers = true)]
     port: Option<u16>,
     /// How sessions are kept apart
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
@@ -124,7 +125,7 @@ pub(crate) fn run(ctx: &Context, args: LaunchArgs) -> Result<ExitCode, CliError>
         (None, Before::Running(record)) => Port::Preferably(record.port),
         (None, Before::Starting | Before::Nothing) => Port::FirstFree,
     };
-    let plan = make_plan(&chosen, spec, limits, port);
+    let plan = make_plan(ctx, &chosen, spec, limits, port);
     let on_ready = |record: &Record| {
         if port == Port::FirstFree && record.port != *DEFAULT_PORTS.start() {
             let taken = DEFAULT_PORTS.start();
@@ -151,6 +152,14 @@ pub(crate) fn run(ctx: &Context, args: LaunchArgs) -> Result<ExitCode, CliError>
             Started::CalledOff(asked) => Ok(asked.exit_code()),
         }),
     }
+}
+
+/// A port as it is typed.
+pub(super) fn port(text: &str) -> Result<u16, Invalid> {
+    text.parse().map_err(|_| {
+        Invalid::new(format!("`{text}` is not a port"))
+            .hint("use a number from 1 to 65535, or 0 for any free port")
+    })
 }
 
 impl Settings {
@@ -302,7 +311,13 @@ fn forget_session(chosen: &Chosen) -> Result<(), CliError> {
     Ok(())
 }
 
-fn make_plan(chosen: &Chosen, spec: SandboxSpec, limits: Limits, port: Port) -> Plan {
+fn make_plan(
+    ctx: &Context,
+    chosen: &Chosen,
+    spec: SandboxSpec,
+    limits: Limits,
+    port: Port,
+) -> Plan {
     let aws = chosen.config.aws.as_ref();
     let text = |value: Option<String>, default: &str| value.unwrap_or_else(|| default.to_owned());
     let region = text(
@@ -324,7 +339,7 @@ fn make_plan(chosen: &Chosen, spec: SandboxSpec, limits: Limits, port: Port) -> 
         port,
         places: chosen.places(),
         orphan_mark: chosen.orphan_mark(),
-        temp_dir: plan::temp_dir(std::env::temp_dir()),
+        temp_dir: plan::temp_dir(ctx.env.temp_dir()),
     }
 }
 

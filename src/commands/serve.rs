@@ -6,6 +6,7 @@ mod child;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,9 +16,10 @@ use agentcore_host::{
 use agentcore_runtime::Address;
 use serde::Serialize;
 
-use super::launch::{build, python_search};
+use super::launch::{build, port, python_search};
 use super::signals::{Asked, Signals};
 use crate::config::entrypoint::{Search, Target};
+use crate::config::env;
 use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::model::entrypoint::split_app;
@@ -25,8 +27,6 @@ use crate::services::python::Described;
 
 /// Where an agent is served when nothing else is said.
 const DEFAULT_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
-/// The variable that says otherwise.
-const LISTEN_VARIABLE: &str = "AGENTCORE_LISTEN";
 
 /// What was typed after `serve`.
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub(crate) struct ServeArgs {
     /// A Python file (`agent.py` or `agent.py:app`), a folder, a `Cargo.toml`, or the source file of a Rust binary
     entrypoint: String,
     /// Listen on this port [default: 8080]
-    #[arg(long, short)]
+    #[arg(long, short, value_parser = port, allow_negative_numbers = true)]
     port: Option<u16>,
     /// Listen on this address of the machine [default: 127.0.0.1]
     #[arg(long)]
@@ -65,6 +65,8 @@ struct Settings {
     entrypoint: String,
     address: Address,
     served: Served,
+    /// A front door runs it, and speaks for it.
+    in_sandbox: bool,
 }
 
 enum Served {
@@ -85,8 +87,9 @@ pub(crate) fn run(ctx: &Context, args: ServeArgs) -> Result<ExitCode, CliError> 
         entrypoint,
         address,
         served,
+        in_sandbox,
     } = Settings::resolve(args, ctx)?;
-    agentcore_runtime::log_to_stderr(ctx.env.text("RUST_LOG")?);
+    agentcore_runtime::log_to_stderr(ctx.env.log_filter()?);
     let shown = address.to_string();
     ctx.printer.status(&format!(
         "Serving `{entrypoint}` at {shown}. Press Ctrl-C to end."
@@ -100,6 +103,13 @@ pub(crate) fn run(ctx: &Context, args: ServeArgs) -> Result<ExitCode, CliError> 
             Served::Python(options) => serve_python(*options, signals).await,
             Served::Rust { executable } => child::serve(&executable, &address, signals).await,
         }
+    });
+    let asked = asked.map_err(|error| match error.kind() {
+        // In a sandbox the last line is the reason that the front door gives.
+        Kind::Agent if !in_sandbox => {
+            error.hint("repair what the agent reports above and run the command again")
+        }
+        _ => error,
     })?;
     if ctx.printer.is_json() {
         let ended_by = match asked {
@@ -149,6 +159,7 @@ impl Settings {
             class: Kind::Usage,
         };
         let address = address(ctx, host, port)?;
+        let in_sandbox = interpreter.is_some();
         let served = match search.resolve()? {
             Target::Rust(target) => Served::Rust {
                 executable: build(ctx, &target)?,
@@ -184,6 +195,7 @@ impl Settings {
             entrypoint,
             address,
             served,
+            in_sandbox,
         })
     }
 }
@@ -192,10 +204,10 @@ impl Settings {
 fn address(ctx: &Context, host: Option<IpAddr>, port: Option<u16>) -> Result<Address, CliError> {
     if host.is_none()
         && port.is_none()
-        && let Some(listen) = ctx.env.text(LISTEN_VARIABLE)?
+        && let Some(listen) = ctx.env.listen()?
     {
         return listen.parse().map_err(|error| {
-            CliError::configuration(format!("`{LISTEN_VARIABLE}` is not an address"))
+            CliError::configuration(format!("`{}` is not an address", env::LISTEN))
                 .caused_by(error)
                 .hint("write it as `host:port` or `unix:/path`")
         });
@@ -223,19 +235,40 @@ fn top_of(file: &Path, cwd: &Path) -> PathBuf {
 }
 
 fn unpack(ctx: &Context) -> Result<PathBuf, CliError> {
-    let cache = ctx
-        .env
-        .path("XDG_CACHE_HOME")
-        .or_else(|| Some(ctx.env.path("HOME")?.join(".cache")));
-    let cache = cache
-        .unwrap_or_else(std::env::temp_dir)
-        .join("agentcore")
-        .join("python");
+    let cache = match ctx.env.cache_dir() {
+        Some(folder) => folder.join("agentcore").join("python"),
+        None => cache_without_a_home(&ctx.env.temp_dir())?,
+    };
     unpack_python_package(&cache).map_err(|error| {
         CliError::other(format!("cannot write `{}`", cache.display()))
             .caused_by(error)
             .hint("set `XDG_CACHE_HOME` to a folder that can be written")
     })
+}
+
+/// A folder of the user's own among everybody's short-lived files: what is in it will be run, so nobody else may have
+/// made it or write to it.
+fn cache_without_a_home(temp: &Path) -> Result<PathBuf, CliError> {
+    let user = rustix::process::geteuid().as_raw();
+    let folder = temp.join(format!("agentcore-cache-{user}"));
+    let refused = |message: &str| {
+        CliError::other(format!("{message} `{}`", folder.display()))
+            .hint("set `HOME` or `XDG_CACHE_HOME` to a folder that can be written")
+    };
+    match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(refused("cannot make").caused_by(error));
+        }
+        _ => {}
+    }
+    let found = std::fs::symlink_metadata(&folder)
+        .map_err(|error| refused("cannot look at").caused_by(error))?;
+    let for_others = found.mode() & 0o077;
+    if found.is_dir() && found.uid() == user && for_others == 0 {
+        Ok(folder)
+    } else {
+        Err(refused("somebody else may write to"))
+    }
 }
 
 impl From<ServeError> for CliError {

@@ -192,7 +192,8 @@ impl fmt::Display for FrontDoor {
                 Some(session) => short_session(session.as_str()).to_owned(),
                 None => format!("(sandbox {id}, waits for a session)"),
             };
-            write!(f, "\n  {name}: {state}, {invocations} invocations")?;
+            let plural = if *invocations == 1 { "" } else { "s" };
+            write!(f, "\n  {name}: {state}, {invocations} invocation{plural}")?;
             if *open > 0 {
                 write!(f, ", {open} open")?;
             }

@@ -78,7 +78,8 @@ impl Search<'_> {
             language,
             ..
         } = self;
-        let metadata = fs::metadata(path).map_err(|error| self.wrong(missing(shown, &error)))?;
+        let metadata =
+            fs::metadata(path).map_err(|error| self.wrong(missing(shown, self.class, &error)))?;
         let target = if metadata.is_dir() {
             self.in_folder()?
         } else {
@@ -301,10 +302,16 @@ fn same_file(a: &Path, b: &Path) -> bool {
     a == b || matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
 }
 
-fn missing(shown: &str, error: &std::io::Error) -> Invalid {
+fn missing(shown: &str, class: Kind, error: &std::io::Error) -> Invalid {
     match error.kind() {
-        std::io::ErrorKind::NotFound => Invalid::new(format!("there is no `{shown}`"))
-            .hint("check the path; it is relative to the folder in which the command runs"),
+        std::io::ErrorKind::NotFound => {
+            let hint = if class == Kind::Usage {
+                "check the path; it is relative to the folder in which the command runs"
+            } else {
+                "correct `entrypoint` in the project file, relative to that file, or run `agentcore configure --entrypoint FILE`"
+            };
+            Invalid::new(format!("there is no `{shown}`")).hint(hint)
+        }
         _ => Invalid::new(format!("cannot read `{shown}`: {error}")),
     }
 }

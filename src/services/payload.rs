@@ -108,8 +108,12 @@ impl From<PayloadError> for CliError {
     fn from(error: PayloadError) -> Self {
         let failure = Self::usage(error.to_string());
         match error {
-            PayloadError::Unreadable { source, .. } => failure.caused_by(source),
-            PayloadError::TooLarge { .. } => failure,
+            PayloadError::Unreadable { source, .. } => failure.caused_by(source).hint(
+                "name a file after the `@`, relative to the folder in which the command runs; `{\"prompt\": \"@…\"}` sends the text itself",
+            ),
+            PayloadError::TooLarge { .. } => {
+                failure.hint("put large data where the agent can fetch it, and send its address")
+            }
             PayloadError::NotText { .. } => {
                 failure.hint("send other bytes as base64, inside of JSON")
             }

@@ -71,7 +71,13 @@ impl From<Described> for Interpreter {
 
 impl From<InterpreterError> for CliError {
     fn from(error: InterpreterError) -> Self {
-        let hint = error.hint();
+        let hint = match &error {
+            // A flag may have named it, or a virtual environment that is active or stands beside the agent.
+            InterpreterError::Missing { .. } => {
+                "check the path, or deactivate or recreate the virtual environment"
+            }
+            _ => error.hint(),
+        };
         Self::other(error.to_string()).hint(hint)
     }
 }

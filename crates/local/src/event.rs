@@ -2,6 +2,7 @@
 //!
 //! Events are values; how they are shown or stored is the listener's matter.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use agentcore_protocol::SessionId;
@@ -12,7 +13,7 @@ use crate::error::EndCause;
 /// Hears the events of a front door.
 ///
 /// It is called on the threads that serve requests, so it must not wait for long: what it waits for, the agent whose line
-/// it was given waits for too.
+/// it was given waits for too. A panic in it loses the event and nothing else.
 pub type EventSink = Arc<dyn Fn(Event) + Send + Sync>;
 
 /// Something that happened in a front door.
@@ -87,4 +88,13 @@ pub enum OutputStream {
     Stdout,
     /// Standard error.
     Stderr,
+}
+
+/// Wraps a sink so that a panic in it costs one event: the tasks that tell events keep sandboxes and read their streams.
+pub(crate) fn contained(events: EventSink) -> EventSink {
+    Arc::new(move |event| {
+        if catch_unwind(AssertUnwindSafe(|| events(event))).is_err() {
+            tracing::error!("whoever hears of events panicked");
+        }
+    })
 }

@@ -4,7 +4,10 @@ use agentcore_local::Limits;
 use futures_util::StreamExt;
 use serde_json::json;
 
-use crate::support::{Running, SESSION, body_of, limits};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::support::{PATIENCE, Running, SESSION, body_of, limits};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_gets_the_callers_headers_without_those_of_the_connection() {
@@ -192,5 +195,24 @@ async fn a_caller_who_is_refused_may_finish_its_payload_first() {
     let request = door.post("/invocations", "one", &json!({}));
     let response = request.body(vec![b'x'; 50_000_000]).send().await.unwrap();
     assert_eq!(response.status(), 429);
+    door.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payload_that_breaks_off_is_the_callers_fault() {
+    let door = Running::start().await;
+    let address = door.url.strip_prefix("http://").unwrap().to_owned();
+    let mut caller = TcpStream::connect(address).await.unwrap();
+    let head =
+        "POST /invocations HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n";
+    let malformed = "2\r\n{}\r\nno length\r\n";
+    caller.write_all(head.as_bytes()).await.unwrap();
+    caller.write_all(malformed.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, caller.read_to_end(&mut answer)).await;
+    read.expect("the connection to end").unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    assert!(answer.contains("the payload breaks off"), "{answer}");
     door.end().await;
 }

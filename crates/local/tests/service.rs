@@ -125,6 +125,19 @@ async fn troubles_have_the_services_names() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stop_ends_what_has_no_trace_and_does_not_listen() {
+    let door = Running::start().await;
+    let other = door.pid("other").await;
+    // Its parent obeys at once, and then nothing shows any more where it came from.
+    let daemon = door.daemon(LONG, "stubborn daemon", true).await;
+    let stop = door.post(&path(ARN, "stopruntimesession"), LONG, &json!({}));
+    assert_eq!(stop.send().await.unwrap().status(), 200);
+    assert!(!is_alive(daemon));
+    assert!(is_alive(other));
+    door.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_can_be_stopped_once() {
     let door = Running::start().await;
     let pid = door.pid(LONG).await;

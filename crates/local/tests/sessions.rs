@@ -116,7 +116,7 @@ async fn beyond_the_limit_a_new_session_is_refused_and_old_ones_go_on() {
     let body = body_of(response).await;
     assert_eq!(
         body["error"],
-        "2 sessions have a sandbox already, which is the limit"
+        "no sandbox is free for another session: the limit is 2"
     );
     assert_eq!(door.ask("two", json!({})).await["count"], 2);
     door.end().await;

@@ -19,7 +19,7 @@ pub(crate) const ARN: &str =
     "arn:aws:bedrock-agentcore:us-west-2:123456789012:runtime/my_agent-a1B2c3D4e5";
 
 /// How long anything may take that has no limit of its own.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A front door that serves until it is ended.
 pub(crate) struct Running {
@@ -166,6 +166,12 @@ impl Running {
     pub(crate) async fn status(&self) -> StatusReport {
         let address = self.url.strip_prefix("http://").unwrap().parse().unwrap();
         StatusReport::fetch(address, PATIENCE).await.unwrap()
+    }
+
+    /// Closes the connections that were kept for further calls.
+    pub(crate) fn with_fresh_client(mut self) -> Self {
+        self.client = reqwest::Client::new();
+        self
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {

@@ -4,6 +4,7 @@
 //! words of the reference SDK, and never a payload, a result or a header.
 
 use std::error::Error;
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::time::{Duration, Instant};
@@ -21,12 +22,12 @@ use crate::agent::{Agent, Invocation, Outcome};
 use crate::body::{EventBody, Reply};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::log::LOGGER;
+use crate::log::{INVOCATION, LOGGER};
 use crate::payload::{INVALID_ENCODING, INVALID_JSON};
 use crate::routes::{JSON, json};
 
-/// The service's payload quota, in bytes.
-const BODY_LIMIT: usize = 100 * 1024 * 1024;
+/// The service's payload quota in bytes: 100 MB, as the front door has it.
+const BODY_LIMIT: usize = 100_000_000;
 /// How long a caller whose body is refused may go on sending before it gets the answer.
 const DISCARD_LIMIT: Duration = Duration::from_secs(5);
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -51,9 +52,9 @@ pub(crate) async fn answer<B: RequestBody>(
     let (head, body) = request.into_parts();
     let waits = head.headers.contains_key(EXPECT);
     let context = Context::from_headers(head.headers);
-    let span = tracing::info_span!(
+    let span = tracing::error_span!(
         target: LOGGER,
-        "invocation",
+        INVOCATION,
         request_id = context.request_id(),
         session_id = context.session_id().map(SessionId::as_str),
     );
@@ -94,9 +95,10 @@ fn respond(outcome: Outcome, cut: &CancellationToken, span: Span) -> Response<Re
     }
 }
 
-/// Reads a body whole, up to `limit` bytes; a caller who `waits` sends it only when it is asked for.
+/// Reads a body whole, up to `limit` bytes; a caller who `waits` sends it only when it is asked for, by reading.
 async fn read<B: RequestBody>(mut body: B, limit: usize, waits: bool) -> Result<Bytes, Failure> {
     let announced = body.size_hint().lower();
+    let is_sending = !waits || announced <= limit as u64;
     if announced <= limit as u64 {
         match Limited::new(&mut body, limit).collect().await {
             Ok(whole) => return Ok(whole.to_bytes()),
@@ -108,7 +110,7 @@ async fn read<B: RequestBody>(mut body: B, limit: usize, waits: bool) -> Result<
         }
     }
     // An answer to a caller who is still sending is lost when the connection is reset, so let it finish.
-    if !waits {
+    if is_sending {
         let _ = tokio::time::timeout(DISCARD_LIMIT, discard(body)).await;
     }
     let failure = Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large");
@@ -138,24 +140,23 @@ impl Record {
 
     fn end(mut self, outcome: &Outcome, agent_logs: bool) {
         self.ended = true;
-        let _entered = self.span.enter();
-        let seconds = self.started.elapsed().as_secs_f64();
+        let took = Took(self.started.elapsed());
         match outcome {
             Outcome::Failed(failure) if failure.is_logged() => {}
-            Outcome::Failed(failure) => log_failure(failure, seconds),
+            Outcome::Failed(failure) => log_failure(failure, took, &self.span),
             Outcome::Json(_) | Outcome::Events(_) | Outcome::Response(_) if agent_logs => {}
             Outcome::Events(_) => tracing::info!(
-                target: LOGGER,
-                "Returning streaming response (generator) ({seconds:.3}s)"
+                target: LOGGER, parent: &self.span,
+                "Returning streaming response (generator) ({took})"
             ),
             Outcome::Response(response) if response.status().as_u16() >= 400 => tracing::warn!(
-                target: LOGGER,
-                "Invocation returned HTTP {} ({seconds:.3}s)",
+                target: LOGGER, parent: &self.span,
+                "Invocation returned HTTP {} ({took})",
                 response.status().as_u16()
             ),
             Outcome::Json(_) | Outcome::Response(_) => tracing::info!(
-                target: LOGGER,
-                "Invocation completed successfully ({seconds:.3}s)"
+                target: LOGGER, parent: &self.span,
+                "Invocation completed successfully ({took})"
             ),
         }
     }
@@ -164,33 +165,43 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if !self.ended {
-            let _entered = self.span.enter();
-            let seconds = self.started.elapsed().as_secs_f64();
-            tracing::info!(target: LOGGER, "Client disconnected ({seconds:.3}s)");
+            let took = Took(self.started.elapsed());
+            tracing::info!(target: LOGGER, parent: &self.span, "Client disconnected ({took})");
         }
     }
 }
 
-fn log_failure(failure: &Failure, seconds: f64) {
+/// A duration as the log has it, `0.123s`, without the price of a float's digits.
+#[derive(Clone, Copy)]
+struct Took(Duration);
+
+impl fmt::Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = (self.0 + Duration::from_micros(500)).as_millis();
+        write!(f, "{}.{:03}s", millis / 1000, millis % 1000)
+    }
+}
+
+fn log_failure(failure: &Failure, took: Took, span: &Span) {
     let status = failure.status().as_u16();
     match failure.to_string() {
         // These details are positions; those of other failures may quote the payload.
         error if error == INVALID_JSON || error == INVALID_ENCODING => tracing::warn!(
-            target: LOGGER,
-            "{error} in request ({seconds:.3}s): {}",
+            target: LOGGER, parent: span,
+            "{error} in request ({took}): {}",
             failure.details().unwrap_or_default()
         ),
         error if status == 500 => tracing::error!(
-            target: LOGGER,
+            target: LOGGER, parent: span,
             errorType = failure.error_type(),
             errorMessage = error,
             cause = failure.cause(),
-            "Invocation failed ({seconds:.3}s)"
+            "Invocation failed ({took})"
         ),
         error if status > 500 => {
-            tracing::error!(target: LOGGER, "HTTP {status} ({seconds:.3}s): {error}");
+            tracing::error!(target: LOGGER, parent: span, "HTTP {status} ({took}): {error}");
         }
-        error => tracing::warn!(target: LOGGER, "HTTP {status} ({seconds:.3}s): {error}"),
+        error => tracing::warn!(target: LOGGER, parent: span, "HTTP {status} ({took}): {error}"),
     }
 }
 
@@ -237,6 +248,19 @@ mod tests {
         let (before, after) = line.split_once("s)").unwrap();
         let (before, _) = before.rsplit_once('(').unwrap();
         format!("{before}(…){after}")
+    }
+
+    #[test]
+    fn durations_are_rounded_to_milliseconds() {
+        for (micros, text) in [
+            (0, "0.000s"),
+            (499, "0.000s"),
+            (500, "0.001s"),
+            (12_034_600, "12.035s"),
+            (59_999_999, "60.000s"),
+        ] {
+            assert_eq!(Took(Duration::from_micros(micros)).to_string(), text);
+        }
     }
 
     fn failed(status: u16, error: &str) -> Failure {

@@ -28,7 +28,7 @@
 //! # What it does not do
 //!
 //! Bodies are JSON in UTF-8. `NaN`, lone surrogates and UTF-16, which Python agents accept, answer 400, and so does nesting
-//! deeper than 128 levels; a body above 100 MiB answers 413.
+//! deeper than 128 levels; a body above 100 MB (100,000,000 bytes) answers 413.
 //!
 //! # For other languages
 //!

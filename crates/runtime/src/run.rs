@@ -47,6 +47,10 @@ impl App {
         let served = tokio::select! {
             served = serving.as_mut() => served,
             () = signals.next() => {
+                // While it still listens here: as soon as it does not, the next server may put its own socket there.
+                if let Address::Unix(path) = &address {
+                    let _ = fs::remove_file(path); // Only tidiness: a stale socket is replaced.
+                }
                 let _ = stop.send(());
                 tokio::select! {
                     served = serving => served,
@@ -57,9 +61,6 @@ impl App {
                 }
             }
         };
-        if let Address::Unix(path) = address {
-            let _ = fs::remove_file(path); // Only tidiness: the next server replaces a stale socket.
-        }
         served
     }
 }

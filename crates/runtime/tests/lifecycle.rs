@@ -40,7 +40,7 @@ async fn a_body_above_the_limit_is_answered_413() {
     let server = Server::start(echo()).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     // Announced and not sent: the caller waits for a permission that it does not get.
-    let head = "POST /invocations HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 104857601\r\n\r\n";
+    let head = "POST /invocations HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 100000001\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let text = read_until(&mut stream, "}").await;
     assert!(text.starts_with("HTTP/1.1 413 "), "{text}");
@@ -49,7 +49,7 @@ async fn a_body_above_the_limit_is_answered_413() {
         "{text}"
     );
     assert!(text.ends_with(
-        r#"{"error":"Request body too large","details":"the limit is 104857600 bytes"}"#
+        r#"{"error":"Request body too large","details":"the limit is 100000000 bytes"}"#
     ));
 }
 

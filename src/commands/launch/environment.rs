@@ -4,14 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::config::env::Credentials;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::model::Invalid;
 use crate::model::environment::{Assignment, EnvName, Environment};
 use crate::services::env_file;
-use crate::services::local::environment::{
-    Credentials, Variables, add_credentials, is_basic, is_own,
-};
+use crate::services::local::environment::{Variables, is_own};
 
 /// A value of `--env`.
 #[derive(Debug, Clone)]
@@ -56,12 +55,11 @@ impl Given {
             files,
             aws_credentials,
         } = self;
-        let mut variables = of_shell(ctx, is_basic);
+        let mut variables = ctx.env.basic();
         if aws_credentials {
-            say(
-                ctx,
-                add_credentials(&mut variables, &of_shell(ctx, |it| it.starts_with("AWS_"))),
-            );
+            let (aws, credentials) = ctx.env.aws();
+            variables.extend(aws);
+            say(ctx, credentials);
         }
         let project = project.into_iter().flat_map(Environment::iter);
         variables.extend(project.map(|(name, value)| (name.to_string(), value.to_owned())));
@@ -88,20 +86,17 @@ impl Given {
     }
 }
 
-/// The shell's variables that `wanted` names. What is not UTF-8 is of no use to an agent and left out.
-fn of_shell(ctx: &Context, wanted: impl Fn(&str) -> bool) -> Variables {
-    let chosen = ctx.env.matching(wanted);
-    chosen
-        .filter_map(|(name, value)| Some((name.to_owned(), value.to_str()?.to_owned())))
-        .collect()
-}
-
 fn of_file(cwd: &Path, file: &Path) -> Result<Variables, CliError> {
     let shown = file.display();
-    let text = std::fs::read_to_string(cwd.join(file))
-        .map_err(|error| CliError::usage(format!("cannot read `{shown}`")).caused_by(error))?;
-    let assignments = env_file::parse(&text)
-        .map_err(|error| CliError::configuration(format!("`{shown}`, {error}")))?;
+    let text = std::fs::read_to_string(cwd.join(file)).map_err(|error| {
+        CliError::usage(format!("cannot read `{shown}`"))
+            .caused_by(error)
+            .hint("name a text file; the path is relative to the folder in which the command runs")
+    })?;
+    let assignments = env_file::parse(&text).map_err(|error| {
+        CliError::configuration(format!("`{shown}`, {error}"))
+            .hint("write one `NAME=VALUE` a line; a comment begins with `#`")
+    })?;
     Ok(assignments
         .into_iter()
         .map(|Assignment { name, value }| (name.to_string(), value))

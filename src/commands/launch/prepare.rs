@@ -1,7 +1,6 @@
 //! Making the agent ready to start again and again: a Rust agent is built, for a Python agent the interpreter is found
 //! and the engine decided, once.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use agentcore_host::{Interpreter, Search, unpack_python_package};
@@ -88,9 +87,9 @@ pub(crate) fn python_search(
                 it.to_owned()
             }
         }),
-        virtual_env: ctx.env.path("VIRTUAL_ENV"),
+        virtual_env: ctx.env.virtual_env(),
         folders: python::folders(file, top),
-        path: ctx.env.raw("PATH").map(OsString::from).unwrap_or_default(),
+        path: ctx.env.search_path(),
     }
 }
 

@@ -9,8 +9,8 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::LISTEN_VARIABLE;
 use crate::commands::signals::{Asked, Signals};
+use crate::config::env;
 use crate::error::{CliError, Kind};
 
 /// How long the agent may take to finish what it does: longer than the runtime's own limit for open invocations.
@@ -33,7 +33,7 @@ pub(super) async fn serve(
             .hint("choose another address with `--port` or `--host`")
     })?;
     let mut child = Command::new(executable)
-        .env(LISTEN_VARIABLE, address.to_string())
+        .env(env::LISTEN, address.to_string())
         .stdin(Stdio::null())
         // Ctrl-C reaches it once, from us, and not a second time from the terminal.
         .process_group(0)

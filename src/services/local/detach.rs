@@ -181,11 +181,18 @@ impl From<DetachError> for CliError {
     fn from(error: DetachError) -> Self {
         let message = error.to_string();
         match error {
-            DetachError::Spawn { source, .. } | DetachError::Talk(source) => {
-                Self::other(message).caused_by(source)
+            DetachError::Spawn { source, .. } => Self::other(message)
+                .caused_by(source)
+                .hint("run the command again: the program may just have been replaced"),
+            DetachError::Talk(source) => Self::other(message)
+                .caused_by(source)
+                .hint("check the permissions of `.agentcore` and the space on the disk"),
+            DetachError::Stopped => {
+                Self::other(message).hint("start it again with `agentcore launch --local`")
             }
-            DetachError::Stopped => Self::other(message),
-            DetachError::Died { log, .. } => Self::other(message).details(log),
+            DetachError::Died { log, .. } => Self::other(message)
+                .details(log)
+                .hint("run the command again without `--detach` to see it start"),
             DetachError::Failed(Failure {
                 kind,
                 message,

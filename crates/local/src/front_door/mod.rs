@@ -21,7 +21,7 @@ use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use crate::error::StartError;
-use crate::event::Event;
+use crate::event::{self, Event};
 use crate::process_tree::{adopted, end_orphans};
 use crate::run_dir::RunDir;
 use crate::sessions::Sessions;
@@ -38,6 +38,12 @@ use guard::Guard;
 
 /// How long callers have, once all sandboxes are gone, to be told so.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// How long a connection may take to send the head of a request, or rest between two: who forgets one must not keep it.
+const HEADER_LIMIT: Duration = Duration::from_mins(1);
+
+/// How long to leave a listener alone that cannot accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The AgentCore service on this machine, for one agent.
 ///
@@ -70,6 +76,10 @@ impl FrontDoor {
     ///
     /// Fails if the folder cannot be used, or with the agent's own reason if the sandbox cannot start.
     pub async fn start(config: FrontDoorConfig, listener: TcpListener) -> Result<Self, StartError> {
+        let config = FrontDoorConfig {
+            events: event::contained(config.events),
+            ..config
+        };
         let address = listener.local_addr().map_err(StartError::Listen)?;
         let instance = instance_header(&config.instance)?;
         let run_dir = clean_up(&config).await?;
@@ -126,16 +136,10 @@ impl FrontDoor {
             cut: CancellationToken::new(),
         };
         let _cut_if_dropped = connections.cut.clone().drop_guard();
-        tokio::pin!(shutdown);
-        loop {
-            tokio::select! {
-                biased;
-                () = &mut shutdown => break,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => connections.serve(stream),
-                    Err(error) => pause_after(&error).await,
-                },
-            }
+        tokio::select! {
+            biased;
+            () = shutdown => {}
+            () = connections.accept_all(&listener) => {}
         }
         drop(listener);
         connections.ending.cancel();
@@ -190,6 +194,29 @@ struct Connections {
 }
 
 impl Connections {
+    /// Accepts for ever.
+    async fn accept_all(&self, listener: &TcpListener) {
+        let mut complained = false;
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    complained = false;
+                    self.serve(stream);
+                }
+                // A caller who left already is not waited for.
+                Err(error) if is_callers_fault(&error) => {}
+                // Too many open files pass.
+                Err(error) => {
+                    if !complained {
+                        tracing::warn!(%error, "cannot accept connections");
+                    }
+                    complained = true;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
     fn serve(&self, stream: TcpStream) {
         // Small items of a stream must not wait for each other.
         let _ = stream.set_nodelay(true);
@@ -204,7 +231,10 @@ impl Connections {
                 router.call(request.map(Body::new)).await
             }
         });
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_LIMIT)
+            .serve_connection(TokioIo::new(stream), service);
         let (ending, cut) = (self.ending.clone(), self.cut.clone());
         self.tasks.spawn(async move {
             tokio::pin!(connection);
@@ -212,6 +242,8 @@ impl Connections {
                 // A caller who leaves is no failure of ours.
                 _ = connection.as_mut() => true,
                 () = ending.cancelled() => false,
+                // The front door was dropped.
+                () = cut.cancelled() => true,
             };
             if !done {
                 connection.as_mut().graceful_shutdown();
@@ -224,16 +256,9 @@ impl Connections {
     }
 }
 
-/// After an error of the listener: too many open files pass, and a caller who left already is not waited for.
-async fn pause_after(error: &io::Error) {
-    let is_callers = matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
-    );
-    if !is_callers {
-        tracing::warn!(%error, "cannot accept a connection");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+fn is_callers_fault(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset)
 }
 
 struct AbortOnDrop(JoinHandle<()>);

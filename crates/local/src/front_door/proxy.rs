@@ -36,6 +36,9 @@ pub(crate) enum Trouble {
     /// The payload is larger than the service takes.
     #[error("the payload is larger than 100 MB")]
     TooLarge,
+    /// The caller's payload is malformed on the wire, or ended before its end.
+    #[error("the payload breaks off")]
+    BrokenOff,
     /// There is no sandbox for the session.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -75,6 +78,8 @@ pub(crate) async fn forward(
     match connection.send(request).await {
         Ok(response) => Ok(passed_on(response, call)),
         Err(_) if too_large.happened() => Err(Trouble::TooLarge),
+        // Of all that is sent only the payload can fail on this side.
+        Err(error) if error.is_user() => Err(Trouble::BrokenOff),
         Err(_) => Err(Trouble::of_broken_connection(call.sandbox()).await),
     }
 }
@@ -231,6 +236,7 @@ impl Trouble {
     pub(crate) fn error_type(&self) -> &'static str {
         match self {
             Self::TooLarge => "PayloadTooLarge",
+            Self::BrokenOff => "PayloadIncomplete",
             Self::Refused(Refusal::Full { .. }) => "TooManySandboxes",
             Self::Refused(Refusal::Closed) => "FrontDoorEnding",
             Self::Refused(Refusal::Folder(_)) | Self::NotStarted(_) => "SandboxNotStarted",

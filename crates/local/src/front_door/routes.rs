@@ -109,6 +109,7 @@ impl IntoResponse for Trouble {
         let body = ErrorBody::new(self.to_string()).error_type(self.error_type());
         match self {
             Self::TooLarge => failure(StatusCode::PAYLOAD_TOO_LARGE, &body),
+            Self::BrokenOff => failure(StatusCode::BAD_REQUEST, &body),
             Self::Refused(Refusal::Full { .. }) => failure(StatusCode::TOO_MANY_REQUESTS, &body),
             Self::Refused(Refusal::Closed) => failure(StatusCode::SERVICE_UNAVAILABLE, &body),
             Self::NotStarted(failed) => {

@@ -173,6 +173,7 @@ impl From<Trouble> for Refused {
                 status: 413,
                 ..ServiceError::validation(message)
             },
+            Trouble::BrokenOff => ServiceError::validation(message),
             Trouble::Refused(Refusal::Full { .. }) => ServiceError::throttling(message),
             Trouble::Refused(Refusal::Closed) => ServiceError::retryable_conflict(message),
             Trouble::Refused(Refusal::Folder(_)) => ServiceError::internal_server(message),

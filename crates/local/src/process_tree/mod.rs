@@ -59,8 +59,8 @@ pub(crate) enum Family {
 }
 
 impl Family {
-    /// Returns the living members in `snapshot`: those that match by themselves, and their kin.
-    fn members<'a>(&self, snapshot: &'a Snapshot) -> Vec<&'a Process> {
+    /// Returns the living members in `snapshot`: those that match by themselves or are `known`, and their kin.
+    fn members<'a>(&self, snapshot: &'a Snapshot, known: &HashSet<Identity>) -> Vec<&'a Process> {
         let spared = snapshot.ancestry_of_this_process();
         let own_group = snapshot.own_group();
         let mut members: HashSet<i32> = HashSet::new();
@@ -71,7 +71,8 @@ impl Family {
                     .parent
                     .is_some_and(|parent| members.contains(&parent))
                     || (process.group != own_group && members.contains(&process.group));
-                if !spared.contains(&process.pid) && (kin || self.names(process, snapshot)) {
+                let named = || known.contains(&identity(process)) || self.names(process, snapshot);
+                if !spared.contains(&process.pid) && (kin || named()) {
                     members.insert(process.pid);
                 }
             }
@@ -110,15 +111,23 @@ impl Family {
     }
 }
 
+/// What tells a process from a later one of the same number: the number, and when it was started.
+type Identity = (i32, u64);
+
+fn identity(process: &Process) -> Identity {
+    (process.pid, process.started)
+}
+
 /// Asks the members of `family` to end, kills after `grace` what is left, and returns how many there were.
 ///
 /// Members that appear meanwhile are ended too. It returns when none is left.
 pub(crate) fn end(family: &Family, grace: Duration) -> io::Result<usize> {
     let deadline = Instant::now() + grace;
+    // Who was a member stays one: the kin that showed it may have ended since.
     let mut told = HashSet::new();
     loop {
         let snapshot = Snapshot::fresh()?;
-        let members = family.members(&snapshot);
+        let members = family.members(&snapshot, &told);
         let now = Instant::now();
         if members.is_empty() {
             return Ok(told.len());
@@ -132,7 +141,7 @@ pub(crate) fn end(family: &Family, grace: Duration) -> io::Result<usize> {
         }
         let force = now >= deadline;
         for member in &members {
-            let new = told.insert((member.pid, member.started));
+            let new = told.insert(identity(member));
             if force {
                 signal(member.pid, Signal::KILL);
             } else if new {

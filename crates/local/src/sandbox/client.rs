@@ -87,13 +87,10 @@ impl Client {
 
     fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.lock();
-        // The newest is last; once it is too old, all are.
-        let (since, connection) = idle.pop()?;
-        if since.elapsed() > LONGEST_IDLE {
-            idle.clear();
-            return None;
-        }
-        Some(connection)
+        // The oldest are first. The pings keep one connection young for ever; the others must not wait under it.
+        let too_old = idle.partition_point(|(since, _)| since.elapsed() > LONGEST_IDLE);
+        idle.drain(..too_old);
+        idle.pop().map(|(_, connection)| connection)
     }
 
     fn keep(&self, connection: Connection) {
@@ -278,5 +275,27 @@ impl Drop for Answer {
         if self.failure.is_none() && self.incoming.is_end_stream() {
             self.give_back(&mut Context::from_waker(Waker::noop()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn old_connections_do_not_wait_under_a_young_one() {
+        let client = Client::new(PathBuf::new());
+        let mut others = Vec::new();
+        for age in [LONGEST_IDLE * 3, LONGEST_IDLE * 2, Duration::ZERO] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let (sender, driver) = http1::handshake(TokioIo::new(ours)).await.unwrap();
+            let driver = Some(Box::new(driver));
+            let since = Instant::now().checked_sub(age).unwrap();
+            client.lock().push((since, Connection { sender, driver }));
+            others.push(theirs);
+        }
+        assert!(client.take_idle().is_some());
+        assert!(client.lock().is_empty(), "the old ones are closed");
+        assert!(client.take_idle().is_none());
     }
 }

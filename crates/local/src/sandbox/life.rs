@@ -40,7 +40,15 @@ pub(crate) async fn live(
         Arc::new(move |stream, line| sandbox.line(stream, line))
     };
     let SandboxKind::Process(process) = &spec.kind;
-    let failure = match Process::start(process, &dir, mark, &lines) {
+    let asked = sandbox.asked.borrow().clone();
+    let started = match asked {
+        Some(cause) => Err(cause),
+        None => Process::start(process, &dir, mark, &lines).map_err(|error| {
+            let error = format!("`{}` cannot be run: {error}", process.program.display());
+            EndCause::NotStarted { error }
+        }),
+    };
+    let failure = match started {
         Ok(mut process) => {
             let _ = sandbox.pid.set(process.pid());
             let (cause, reason) = sandbox.until_over(&mut process, &limits).await;
@@ -49,10 +57,7 @@ pub(crate) async fn live(
             process.end().await;
             failure
         }
-        Err(error) => {
-            let error = format!("`{}` cannot be run: {error}", process.program.display());
-            Arc::new(sandbox.failure(EndCause::NotStarted { error }, None))
-        }
+        Err(cause) => Arc::new(sandbox.failure(cause, None)),
     };
     let _ = tokio::task::spawn_blocking(|| drop(dir)).await;
     (sandbox.events)(Event::SandboxEnded {

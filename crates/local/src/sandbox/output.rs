@@ -126,7 +126,8 @@ impl Tail {
         let reason = exception(&errors).or_else(|| panic(&errors));
         reason
             .or_else(|| errors.last().copied())
-            .map(|line| line.trim().to_owned())
+            // What the reason is part of says that it is an error.
+            .map(|line| line.trim().trim_start_matches("error: ").to_owned())
     }
 }
 
@@ -246,6 +247,7 @@ mod tests {
     #[test]
     fn otherwise_the_last_line_is_the_reason() {
         assert_eq!(reason("one\ntwo\n\n").as_deref(), Some("two"));
+        assert_eq!(reason("error: no app").as_deref(), Some("no app"));
         assert_eq!(reason(""), None);
     }
 }

@@ -58,7 +58,7 @@ impl Table {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     /// As many sessions as are allowed have one.
-    #[error("{limit} sessions have a sandbox already, which is the limit")]
+    #[error("no sandbox is free for another session: the limit is {limit}")]
     Full {
         /// The limit.
         limit: usize,
@@ -188,7 +188,14 @@ impl Sessions {
 
     /// Kills all sandboxes on the spot, for a front door that is dropped. It blocks for some milliseconds.
     pub(crate) fn kill_all(&self) {
-        let run_dir = self.table().run_dir.take();
+        let run_dir = {
+            let mut table = self.table();
+            for sandbox in table.everyone() {
+                // One that is about to start must not do so after the look at what runs.
+                sandbox.ask_to_end(EndCause::FrontDoorEnded);
+            }
+            table.run_dir.take()
+        };
         if !self.lives.is_empty() {
             let family = Family::Instance {
                 project: self.project.clone(),

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Leaves its session and group, notes its id, ignores requests to end, and stays.
+/// Leaves its session and group, notes its id, and stays.
 fn daemon(pid_file: &Path) -> ExitCode {
     let _ = rustix::process::setsid();
     write_whole(pid_file, &std::process::id().to_string());
@@ -56,8 +56,19 @@ fn daemon(pid_file: &Path) -> ExitCode {
 )]
 fn start_daemon(kind: &str, pid_file: &str, bare: bool) {
     let program = std::env::current_exe().expect("a program knows its file");
-    let mut command = Command::new(program);
-    command.args([kind, pid_file]).stdin(Stdio::null());
+    let is_stubborn = kind == "stubborn daemon";
+    let mut command = if is_stubborn {
+        // What is ignored stays so in the program that follows.
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", "trap '' TERM; exec \"$0\" daemon \"$1\""]);
+        shell.arg(program).arg(pid_file);
+        shell
+    } else {
+        let mut command = Command::new(program);
+        command.args([kind, pid_file]);
+        command
+    };
+    command.stdin(Stdio::null());
     if bare {
         // Without the pipes too: nothing must show where it came from.
         command
@@ -66,7 +77,7 @@ fn start_daemon(kind: &str, pid_file: &str, bare: bool) {
             .stderr(Stdio::null());
     }
     let mut child = command.spawn().expect("the program can start itself");
-    if kind != "daemon" {
+    if kind == "daemon's parent" {
         let _ = child.wait();
     }
 }

@@ -3,6 +3,7 @@
 //! A program installs it, `App::run` among them, and never over a subscriber that is set. What is logged is decided
 //! where it happens; this module only writes it.
 
+mod line;
 mod sink;
 mod timestamp;
 
@@ -11,31 +12,24 @@ use std::io::{self, Write};
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-use agentcore_protocol::json;
-use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Subscriber};
+use tracing::subscriber::Interest;
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
+use self::line::Line;
 use self::sink::Sink;
-use self::timestamp::timestamp;
 
 /// The logger of the server's own lines; the reference SDK's name, so that queries over logs keep working.
 pub(crate) const LOGGER: &str = "bedrock_agentcore.app";
 
-/// Keys that have a place and a meaning of their own in a line.
-const RESERVED: [&str; 6] = [
-    "timestamp",
-    "level",
-    "message",
-    "logger",
-    "requestId",
-    "sessionId",
-];
+/// The name of the span around an invocation, which carries its ids.
+///
+/// Spans of that name under [`LOGGER`] are let through whatever the filter says, so that every line has its ids.
+pub(crate) const INVOCATION: &str = "invocation";
 
 /// What the lines of this process go through, if they are ours.
 static SINK: OnceLock<Sink> = OnceLock::new();
@@ -56,15 +50,15 @@ pub fn log_to_stderr(filter: Option<&str>) {
         .and_then(Result::ok)
         .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let sink = Sink::start(io::stderr()).ok();
-    let lines = JsonLines::new({
+    let write = {
         let sink = sink.clone();
         move |line: &[u8]| match &sink {
             Some(sink) => sink.line(line),
             // No thread to be had: slower, and still a log.
             None => drop(io::stderr().write_all(line)),
         }
-    });
-    let subscriber = Registry::default().with(lines.with_filter(levels));
+    };
+    let subscriber = Registry::default().with(JsonLines { levels, write });
     if tracing::subscriber::set_global_default(subscriber).is_err() {
         return;
     }
@@ -85,12 +79,16 @@ pub(crate) fn flush() {
 
 /// Writes events as JSON lines.
 struct JsonLines<W> {
+    /// In here and not in a filter around it: of two layers each would keep books about every span.
+    levels: Targets,
     write: W,
 }
 
-impl<W: Fn(&[u8])> JsonLines<W> {
-    fn new(write: W) -> Self {
-        Self { write }
+impl<W> JsonLines<W> {
+    fn wants(&self, metadata: &Metadata<'_>) -> bool {
+        let is_ours = metadata.is_span() && metadata.name() == INVOCATION;
+        let (target, level) = (metadata.target(), metadata.level());
+        is_ours && target == LOGGER || self.levels.would_enable(target, level)
     }
 }
 
@@ -106,6 +104,22 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: Fn(&[u8]) + 'static,
 {
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if self.wants(metadata) {
+            Interest::always()
+        } else {
+            Interest::never()
+        }
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        self.wants(metadata)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        <Targets as Layer<S>>::max_level_hint(&self.levels)
+    }
+
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let mut ids = Ids::default();
         attributes.record(&mut ids);
@@ -123,40 +137,22 @@ where
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let spans = context.event_scope(event).into_iter().flatten();
-        let mut ids = Ids::default();
-        for span in spans {
-            if let Some(found) = span.extensions().get::<Ids>() {
-                ids.complete_from(found);
+        Line::with(|line| {
+            event.record(line);
+            for span in context.event_scope(event).into_iter().flatten() {
+                if let Some(Ids { request, session }) = span.extensions().get() {
+                    line.complete_ids(request.as_deref(), session.as_deref());
+                }
             }
-        }
-        let line = Line {
-            time: SystemTime::now(),
-            level: *event.metadata().level(),
-            logger: event.metadata().target(),
-            fields,
-            ids,
-        };
-        (self.write)(&line.text());
+            let (level, logger) = (*event.metadata().level(), event.metadata().target());
+            (self.write)(line.text(SystemTime::now(), level, logger));
+        });
     }
 }
 
 impl Ids {
     fn is_empty(&self) -> bool {
         self.request.is_none() && self.session.is_none()
-    }
-
-    /// Takes what is missing from a span further out.
-    fn complete_from(&mut self, outer: &Self) {
-        let take = |mine: &mut Option<String>, theirs: &Option<String>| {
-            if mine.is_none() {
-                mine.clone_from(theirs);
-            }
-        };
-        take(&mut self.request, &outer.request);
-        take(&mut self.session, &outer.session);
     }
 
     fn set(&mut self, field: &Field, value: impl FnOnce() -> String) {
@@ -178,116 +174,12 @@ impl Visit for Ids {
     }
 }
 
-/// What an event says: its message, and whatever else was given with it.
-#[derive(Default)]
-struct Fields {
-    message: String,
-    others: Vec<(&'static str, Value)>,
-}
-
-impl Fields {
-    fn add(&mut self, field: &Field, value: impl Into<Value>) {
-        match (field.name(), value.into()) {
-            ("message", Value::String(text)) => self.message = text,
-            (name, value) => self.others.push((name, value)),
-        }
-    }
-}
-
-impl Visit for Fields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field, value);
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field, value);
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field, value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field, value);
-    }
-
-    fn record_f64(&mut self, field: &Field, value: f64) {
-        self.add(field, value);
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field, format!("{value:?}"));
-    }
-}
-
-/// One line, in the order of the schema.
-struct Line<'a> {
-    time: SystemTime,
-    level: Level,
-    logger: &'a str,
-    fields: Fields,
-    ids: Ids,
-}
-
-impl Line<'_> {
-    fn text(&self) -> Vec<u8> {
-        // Its keys are texts and its values JSON already, so this cannot fail; if it did, an empty line would do.
-        let mut text = json::to_spaced_vec(self).unwrap_or_default();
-        text.push(b'\n');
-        text
-    }
-}
-
 /// The line that stands for lines that nobody read in time.
 fn dropped_line(count: u64) -> Vec<u8> {
     let message = format!("{count} log lines were dropped, because stderr was not read");
-    Line {
-        time: SystemTime::now(),
-        level: Level::WARN,
-        logger: LOGGER,
-        fields: Fields {
-            message,
-            others: Vec::new(),
-        },
-        ids: Ids::default(),
-    }
-    .text()
-}
-
-impl Serialize for Line<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("timestamp", &timestamp(self.time))?;
-        map.serialize_entry("level", level_name(self.level))?;
-        map.serialize_entry("message", &self.fields.message)?;
-        map.serialize_entry("logger", self.logger)?;
-        for (key, id) in [
-            ("requestId", &self.ids.request),
-            ("sessionId", &self.ids.session),
-        ] {
-            if let Some(id) = id {
-                map.serialize_entry(key, id)?;
-            }
-        }
-        for (key, value) in &self.fields.others {
-            if RESERVED.contains(key) {
-                map.serialize_entry(&format!("{key}_"), value)?;
-            } else {
-                map.serialize_entry(key, value)?;
-            }
-        }
-        map.end()
-    }
-}
-
-fn level_name(level: Level) -> &'static str {
-    match level {
-        Level::ERROR => "ERROR",
-        Level::WARN => "WARNING",
-        Level::INFO => "INFO",
-        Level::DEBUG => "DEBUG",
-        Level::TRACE => "TRACE",
-    }
+    let mut line = Line::default();
+    line.set_message(&message);
+    line.text(SystemTime::now(), Level::WARN, LOGGER).to_vec()
 }
 
 /// The lines that a test writes on its own thread.
@@ -301,11 +193,16 @@ pub(crate) struct Captured {
 impl Captured {
     /// Captures from now on, until this is dropped.
     pub(crate) fn start() -> Self {
+        Self::with_filter("trace")
+    }
+
+    fn with_filter(filter: &str) -> Self {
         let written = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
         let sink = std::sync::Arc::clone(&written);
-        let layer = JsonLines::new(move |line: &[u8]| {
-            sink.lock().unwrap().extend_from_slice(line);
-        });
+        let layer = JsonLines {
+            levels: filter.parse().unwrap(),
+            write: move |line: &[u8]| sink.lock().unwrap().extend_from_slice(line),
+        };
         Self {
             written,
             _subscriber: tracing::subscriber::set_default(Registry::default().with(layer)),
@@ -369,6 +266,38 @@ mod tests {
                 r#""level": "INFO", "message": "alone", "logger": "my_agent"}"#,
                 r#""level": "DEBUG", "message": "with a request", "logger": "my_agent", "requestId": "r-2"}"#,
             ]
+        );
+    }
+
+    #[test]
+    fn the_ids_stay_whatever_the_filter_lets_through() {
+        for filter in ["my_agent=debug", "error,my_agent=debug"] {
+            let captured = Captured::with_filter(filter);
+            let span = tracing::error_span!(target: LOGGER, INVOCATION, request_id = "r-3");
+            let _entered = span.enter();
+            let _other = tracing::info_span!(target: LOGGER, "other", session_id = "no").entered();
+            tracing::info!(target: LOGGER, "not wanted");
+            tracing::debug!(target: "my_agent", "wanted");
+            assert_eq!(
+                captured.lines(),
+                [
+                    r#""level": "DEBUG", "message": "wanted", "logger": "my_agent", "requestId": "r-3"}"#
+                ]
+            );
+        }
+    }
+
+    #[test]
+    fn values_keep_their_types() {
+        let lines = lines(|| {
+            tracing::info!(target: "my_agent", yes = true, less = -1, much = 1e16, text = "\"a\"", none = f64::NAN);
+        });
+        assert_eq!(
+            lines,
+            [concat!(
+                r#""level": "INFO", "message": "", "logger": "my_agent", "#,
+                r#""yes": true, "less": -1, "much": 1e+16, "text": "\"a\"", "none": null}"#
+            )]
         );
     }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 /// Bytes that may wait for a reader; what comes on top is dropped.
 const CAPACITY: usize = 1024 * 1024;
-/// How long lines are gathered before they are written: one call then does for all.
-const GATHERING: Duration = Duration::from_millis(1);
+/// How long lines are gathered before they are written: one wake-up and one call then do for all.
+const GATHERING: Duration = Duration::from_millis(5);
 /// How long the end of a program may wait for its last lines.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 

@@ -4,17 +4,42 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Writes a time as `2026-11-22T11:02:22.835Z`.
-pub(super) fn timestamp(time: SystemTime) -> String {
-    let elapsed = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    let (days, second) = (elapsed.as_secs() / 86_400, elapsed.as_secs() % 86_400);
+/// Writes times, and remembers the last second: of many lines in one only the milliseconds differ.
+#[derive(Default)]
+pub(super) struct Timestamps {
+    second: u64,
+    /// `2026-11-22T11:02:22`; empty at first.
+    text: String,
+}
+
+impl Timestamps {
+    /// Adds a time as `2026-11-22T11:02:22.835Z`.
+    pub(super) fn write(&mut self, time: SystemTime, out: &mut Vec<u8>) {
+        let elapsed = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let second = elapsed.as_secs();
+        if self.text.is_empty() || self.second != second {
+            self.text = to_the_second(second);
+            self.second = second;
+        }
+        out.extend_from_slice(self.text.as_bytes());
+        let millis = elapsed.subsec_millis();
+        out.push(b'.');
+        for unit in [100, 10, 1] {
+            let digit = u8::try_from(millis / unit % 10).unwrap_or_default();
+            out.push(b'0' + digit);
+        }
+        out.push(b'Z');
+    }
+}
+
+fn to_the_second(elapsed: u64) -> String {
+    let (days, second) = (elapsed / 86_400, elapsed % 86_400);
     let (year, month, day) = date(days);
     format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}",
         second / 3600,
         second / 60 % 60,
-        second % 60,
-        elapsed.subsec_millis()
+        second % 60
     )
 }
 
@@ -41,8 +66,11 @@ mod tests {
 
     #[test]
     fn times_are_utc_with_milliseconds() {
+        let mut timestamps = Timestamps::default();
         for (millis, text) in [
             (0, "1970-01-01T00:00:00.000Z"),
+            (9, "1970-01-01T00:00:00.009Z"),
+            (1_000, "1970-01-01T00:00:01.000Z"),
             (951_782_399_999, "2000-02-28T23:59:59.999Z"),
             (951_782_400_000, "2000-02-29T00:00:00.000Z"),
             (951_868_800_000, "2000-03-01T00:00:00.000Z"),
@@ -50,7 +78,9 @@ mod tests {
             (4_107_542_399_001, "2100-02-28T23:59:59.001Z"),
             (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
         ] {
-            assert_eq!(timestamp(UNIX_EPOCH + Duration::from_millis(millis)), text);
+            let mut written = Vec::new();
+            timestamps.write(UNIX_EPOCH + Duration::from_millis(millis), &mut written);
+            assert_eq!(String::from_utf8(written).unwrap(), text);
         }
     }
 }
