@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use agentcore_host::{
     EngineChoice, Interpreter, PythonAgent, ServeError, ServeOptions, unpack_python_package,
@@ -126,13 +127,19 @@ pub(crate) fn run(ctx: &Context, args: ServeArgs) -> Result<ExitCode, CliError> 
 }
 
 async fn serve_python(options: ServeOptions, mut signals: Signals) -> Result<Asked, CliError> {
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let shutdown = async move {
-        // The receiver waits below.
-        let _ = tell.send(signals.asked().await);
+    let mut again = Signals::listen()?;
+    let asked = OnceLock::new();
+    let shutdown = async {
+        // The only one who sets it.
+        let _ = asked.set(signals.asked().await);
     };
-    agentcore_host::serve(options, shutdown).await?;
-    Ok(told.await.unwrap_or(Asked::Terminated))
+    // The second time, nothing is waited for any more.
+    let hurry = async {
+        again.asked().await;
+        again.asked().await;
+    };
+    agentcore_host::serve_until(options, shutdown, hurry).await?;
+    Ok(asked.get().copied().unwrap_or(Asked::Terminated))
 }
 
 impl Settings {

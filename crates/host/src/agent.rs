@@ -93,6 +93,15 @@ impl WorkerAgent {
     }
 }
 
+impl WorkerAgent {
+    /// Ends the worker at once, whatever it does. Returns when nothing is left of it.
+    pub(crate) async fn kill(&self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        let worker = Arc::clone(&self.shared.lock().worker);
+        worker.kill().await;
+    }
+}
+
 impl Agent for WorkerAgent {
     fn invoke(&self, invocation: Invocation) -> BoxFuture<'static, Outcome> {
         let shared = Arc::clone(&self.shared);

@@ -23,7 +23,7 @@ pub use agent::WorkerAgent;
 pub use engine::{Decision, Engine, EngineChoice, SdkMissing, UnknownEngine};
 pub use interpreter::{FoundBy, Interpreter, InterpreterError, OLDEST, Search};
 pub use package::unpack_python_package;
-pub use serve::{PythonAgent, ServeError, ServeOptions, serve};
+pub use serve::{PythonAgent, ServeError, ServeOptions, serve, serve_until};
 pub use worker::WorkerCommand;
 
 /// The name under which this crate logs.

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use agentcore_host::{
-    EngineChoice, Interpreter, PythonAgent, Search, ServeError, ServeOptions, serve,
+    EngineChoice, Interpreter, PythonAgent, Search, ServeError, ServeOptions, serve_until,
     unpack_python_package,
 };
 use agentcore_runtime::Address;
 use clap::{Args, Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Serve an agent over the HTTP contract of Amazon Bedrock AgentCore
 #[derive(Debug, Parser)]
@@ -123,8 +123,10 @@ fn run(args: ServeArgs, marks: Marks) -> Result<(), Failed> {
         .build()
         .map_err(|error| Failed::new(Class::Other, format!("the server cannot start: {error}")))?;
     let served = runtime.block_on(async {
-        let stop = told_to_stop()?;
-        serve(options, stop).await.map_err(Failed::from)
+        let (stop, hurry) = told_to_stop()?;
+        serve_until(options, stop, hurry)
+            .await
+            .map_err(Failed::from)
     });
     // Whatever still runs has been told to end; nothing is worth waiting for.
     runtime.shutdown_background();
@@ -288,21 +290,50 @@ fn address(
         })
 }
 
-/// Completes when the process is told to end: SIGTERM, or Ctrl-C in the terminal.
-fn told_to_stop() -> Result<impl Future<Output = ()> + Send, Failed> {
-    let listen = |kind| {
-        signal(kind).map_err(|error| {
-            Failed::new(Class::Other, format!("signals cannot be received: {error}"))
-        })
+/// Two futures: the first completes when the process is told to end (SIGTERM, or Ctrl-C in the terminal), the second
+/// when a Ctrl-C follows that.
+fn told_to_stop() -> Result<
+    (
+        impl Future<Output = ()> + Send,
+        impl Future<Output = ()> + Send,
+    ),
+    Failed,
+> {
+    let mut first = Signals::listen()?;
+    let mut second = Signals::listen()?;
+    let stop = async move { first.any().await };
+    let hurry = async move {
+        second.any().await;
+        second.interrupt.recv().await;
     };
-    let mut terminate = listen(SignalKind::terminate())?;
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    Ok(async move {
+    Ok((stop, hurry))
+}
+
+/// Hears both signals from the moment it is made.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failed> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Failed::new(Class::Other, format!("signals cannot be received: {error}"))
+            })
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn any(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-    })
+    }
 }
 
 impl Marks {

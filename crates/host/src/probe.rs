@@ -1,10 +1,19 @@
 //! One question to a Python interpreter, answered by a child process: who are you, and do you have the official SDK?
 
 use std::ffi::OsStr;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+
+/// How long an interpreter may take to say who it is. A cold one on a slow disk takes seconds.
+const LIMIT: Duration = Duration::from_secs(30);
+/// How often the end of a process is looked for that has closed its output.
+const POLL: Duration = Duration::from_millis(2);
 
 /// Runs on any Python, so that one that is too old can still say so. The first entry of `sys.path`, which `-c` sets to
 /// the working folder, goes first: a module there must not answer for an installed one.
@@ -49,18 +58,28 @@ pub(crate) fn ask(
     folder: Option<&Path>,
     search_path: &OsStr,
 ) -> Result<Answer, ProbeError> {
+    ask_within(LIMIT, path, folder, search_path)
+}
+
+fn ask_within(
+    limit: Duration,
+    path: &Path,
+    folder: Option<&Path>,
+    search_path: &OsStr,
+) -> Result<Answer, ProbeError> {
     let mut command = Command::new(path);
-    command
-        .arg("-c")
-        .arg(QUESTION)
-        .stdin(Stdio::null())
-        .env("PATH", search_path);
+    command.arg("-c").arg(QUESTION).env("PATH", search_path);
     if let Some(folder) = folder.filter(|folder| folder.is_dir()) {
         command.current_dir(folder);
     }
-    let output = command
-        .output()
-        .map_err(|error| ProbeError(error.to_string()))?;
+    let output = output_within(limit, &mut command)
+        .map_err(|error| ProbeError(error.to_string()))?
+        .ok_or_else(|| {
+            ProbeError(format!(
+                "it did not answer within {} s",
+                limit.as_secs_f32()
+            ))
+        })?;
     // The last line: a site customisation may print before it.
     let answer = output
         .stdout
@@ -76,4 +95,98 @@ pub(crate) fn ask(
             .find(|line| !line.is_empty());
         ProbeError(talk.map_or_else(|| format!("it ended with {}", output.status), str::to_owned))
     })
+}
+
+/// Runs a command that reads nothing, and returns what it said; `None` if it takes too long, and is ended then.
+fn output_within(limit: Duration, command: &mut Command) -> io::Result<Option<Output>> {
+    let deadline = Instant::now() + limit;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    // In threads, which are left behind where a process that the command has started keeps the pipes open.
+    let (stdout, stderr) = (follow(child.stdout.take()), follow(child.stderr.take()));
+    let left = || deadline.saturating_duration_since(Instant::now());
+    let said = stdout.recv_timeout(left()).ok().and_then(|stdout| {
+        let stderr = stderr.recv_timeout(left()).ok()?;
+        Some((stdout, stderr))
+    });
+    if let Some((stdout, stderr)) = said
+        && let Some(status) = ended_by(deadline, &mut child)?
+    {
+        return Ok(Some(Output {
+            status,
+            stdout,
+            stderr,
+        }));
+    }
+    // Fails if it has just ended.
+    let _ = child.kill();
+    child.wait()?;
+    Ok(None)
+}
+
+fn follow(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        if let Some(mut pipe) = pipe {
+            // What came before an error is worth as much as before the end.
+            let _ = pipe.read_to_end(&mut text);
+        }
+        // Nobody listens any more if it took too long.
+        let _ = sender.send(text);
+    });
+    receiver
+}
+
+fn ended_by(deadline: Instant, child: &mut Child) -> io::Result<Option<ExitStatus>> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        thread::sleep(POLL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn asked(script: &str) -> (Result<Answer, ProbeError>, Duration) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("python3");
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let begun = Instant::now();
+        let limit = Duration::from_millis(500);
+        let answer = ask_within(limit, &path, None, OsStr::new("/usr/bin:/bin"));
+        (answer, begun.elapsed())
+    }
+
+    #[test]
+    fn an_interpreter_that_hangs_is_ended() {
+        for hangs in [
+            "exec sleep 60",
+            "sleep 60 & echo",
+            "exec >&- 2>&-; exec sleep 60",
+        ] {
+            let (answer, took) = asked(hangs);
+            assert_eq!(answer.unwrap_err().0, "it did not answer within 0.5 s");
+            assert!(took < Duration::from_secs(20), "{hangs}: {took:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_line_of_an_interpreter_that_fails_is_the_reason() {
+        let (answer, _) = asked("echo first >&2; echo 'no such command' >&2; exit 3");
+        assert_eq!(answer.unwrap_err().0, "no such command");
+    }
 }

@@ -21,10 +21,11 @@ use crate::worker::process::{Group, spawn_in_group};
 /// How long the SDK's server may take to finish what runs.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Serves until `shutdown` completes or the child ends.
+/// Serves until `shutdown` completes or the child ends; `hurry` ends the child without waiting for it.
 pub(crate) async fn serve(
     options: &ServeOptions,
     shutdown: impl Future<Output = ()> + Send,
+    hurry: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     check_free(&options.address)
         .await
@@ -43,12 +44,17 @@ pub(crate) async fn serve(
         .map(StderrTail::follow);
 
     let mut has_listened = false;
-    tokio::pin!(shutdown);
+    tokio::pin!(shutdown, hurry);
     let status = loop {
         tokio::select! {
             status = child.wait() => break status.map_err(failed("the agent's process was lost"))?,
             () = &mut shutdown => {
-                stop(&mut child, group).await;
+                stop(&mut child, group, hurry).await;
+                remove_socket(&options.address);
+                return Ok(());
+            }
+            () = &mut hurry => {
+                kill(&mut child, group).await;
                 remove_socket(&options.address);
                 return Ok(());
             }
@@ -69,12 +75,23 @@ pub(crate) async fn serve(
 }
 
 /// Ends the child as a terminal would: TERM to all of it, and KILL when it takes too long.
-async fn stop(child: &mut Child, group: Group) {
+async fn stop(child: &mut Child, group: Group, hurry: impl Future<Output = ()>) {
     group.signal(Signal::TERM);
-    if timeout(GRACE, child.wait()).await.is_err() {
-        group.signal(Signal::KILL);
-        let _ = child.wait().await;
+    let has_ended = tokio::select! {
+        waited = timeout(GRACE, child.wait()) => waited.is_ok(),
+        () = hurry => false,
+    };
+    if has_ended {
+        group.end().await;
+    } else {
+        kill(child, group).await;
     }
+}
+
+async fn kill(child: &mut Child, group: Group) {
+    group.signal(Signal::KILL);
+    // It fails only for a child that was waited for before.
+    let _ = child.wait().await;
     group.end().await;
 }
 

@@ -87,8 +87,22 @@ pub enum ServeError {
 /// Fails if the address is taken, the engine is not available, or the agent does not load: then those who wait have been
 /// told the reason.
 pub async fn serve(
+    options: ServeOptions,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    serve_until(options, shutdown, std::future::pending()).await
+}
+
+/// Serves as [`serve`] does, and breaks off at once when `hurry` completes: nothing is waited for then, and nothing of
+/// the agent is left. A second Ctrl-C means that.
+///
+/// # Errors
+///
+/// As [`serve`]. Breaking off is no error.
+pub async fn serve_until(
     mut options: ServeOptions,
     shutdown: impl Future<Output = ()> + Send,
+    hurry: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     if let Some(version) = options.agent.vendored_sdk() {
         options.interpreter.official_sdk = Some(version);
@@ -96,8 +110,8 @@ pub async fn serve(
     let decision = options.engine.decide(&options.interpreter)?;
     tracing::info!(target: LOGGER, "{decision}");
     match decision.engine {
-        Engine::Native => native(&options, &decision, shutdown).await,
-        Engine::Sdk => sdk::serve(&options, shutdown).await,
+        Engine::Native => native(&options, &decision, shutdown, hurry).await,
+        Engine::Sdk => sdk::serve(&options, shutdown, hurry).await,
     }
 }
 
@@ -105,6 +119,7 @@ async fn native(
     options: &ServeOptions,
     decision: &Decision,
     shutdown: impl Future<Output = ()> + Send,
+    hurry: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     let listener = options.address.bind().await.map_err(ServeError::Bind)?;
     let place = if decision.package_first {
@@ -126,8 +141,18 @@ async fn native(
             }
         }
     };
-    let served = serve_agent(Arc::new(agent.clone()), listener, end).await;
-    agent.stop(GRACE).await;
+    let in_order = async {
+        let served = serve_agent(Arc::new(agent.clone()), listener, end).await;
+        agent.stop(GRACE).await;
+        served
+    };
+    let served = tokio::select! {
+        served = in_order => served,
+        () = hurry => {
+            agent.kill().await;
+            Ok(())
+        }
+    };
     served.map_err(|source| ServeError::System {
         what: "the server failed",
         source,

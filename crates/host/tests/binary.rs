@@ -1,6 +1,8 @@
 //! The program `agentcore-host`: exit classes, signals, and what it says.
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
@@ -174,4 +176,37 @@ async fn it_serves_until_it_is_told_to_end() {
         assert!(output.status.success(), "{signal:?}: {text}");
         assert!(text.contains("Engine native with Python 3."), "{text}");
     }
+}
+
+#[tokio::test]
+async fn a_second_interrupt_ends_a_call_that_would_have_been_waited_for() {
+    let slow = "import os, time\nfrom bedrock_agentcore import BedrockAgentCoreApp\napp = BedrockAgentCoreApp()\n\n\n\
+                @app.entrypoint\ndef invoke(payload):\n    open('pid', 'w').write(str(os.getpid()))\n    time.sleep(60)\n";
+    let home = home(slow);
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut command = program(&home, &["serve", "agent.py", "--engine", "native"]);
+    let child = command.env("AGENTCORE_LISTEN", &address).spawn().unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    eventually(async || TcpStream::connect(&address).is_ok()).await;
+    let mut call = TcpStream::connect(&address).unwrap();
+    call.write_all(b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1")
+        .unwrap();
+    let mark = home.path().join("pid");
+    eventually(async || fs::read_to_string(&mark).is_ok_and(|pid| !pid.is_empty())).await;
+    let worker = fs::read_to_string(&mark).unwrap().parse().unwrap();
+
+    let begun = std::time::Instant::now();
+    kill_process(pid, Signal::INT).unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    kill_process(pid, Signal::INT).unwrap();
+    let ended = tokio::task::spawn_blocking(|| child.wait_with_output());
+    let output = ended.await.unwrap().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        begun.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        begun.elapsed()
+    );
+    let worker = Pid::from_raw(worker).unwrap();
+    eventually(async || rustix::process::test_kill_process(worker).is_err()).await;
 }

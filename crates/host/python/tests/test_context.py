@@ -148,6 +148,13 @@ class Current(unittest.TestCase):
         self.assertEqual(self.within(BedrockAgentCoreContext.get_workload_access_token), "fallback")
         self.assertIsNone(BedrockAgentCoreContext.get_workload_access_token())
 
+    def test_a_bundle_has_an_id_at_the_end_of_its_arn(self):
+        for arn in ("arn:aws:x", "arn:aws:x/"):
+            line = f"aws.agentcore.configbundle_arn={arn},aws.agentcore.configbundle_version=1"
+            token = current.set(request([["baggage", line]]))
+            self.assertIsNone(BedrockAgentCoreContext.get_config_bundle_ref())
+            current.reset(token)
+
     def test_a_bundle_comes_from_its_loader(self):
         def load():
             BedrockAgentCoreContext._set_bundle_loader(lambda: {"a": 1})

@@ -20,13 +20,14 @@ def invoke(payload):
         print("closed", BedrockAgentCoreContext.get_request_id())
 """
         with Worker(agent(body)) as worker:
-            links = len(worker.links)
+            # Control and the first four threads: opened before READY, and taken one after the other.
+            wait_until(lambda: len(worker.links) == 5)
             call = worker.invoke(1)
             call.next()
             call.cancel()
             wait_until(lambda: worker.stdout() == "closed r1\n")
             # The thread comes back with a new connection.
-            wait_until(lambda: len(worker.links) == links + 1)
+            wait_until(lambda: len(worker.links) == 6)
 
     def test_an_async_stream_is_cancelled_at_once(self):
         body = """

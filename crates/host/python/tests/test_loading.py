@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
+from agents import both
 from server import STOP, Worker, wait_until
 
 APP = """
@@ -121,6 +123,47 @@ def answer(payload):
                 wait_until(lambda: _is_closed(worker.control.connection))
             finally:
                 os.kill(child, signal.SIGKILL)
+
+    def test_a_forked_child_that_comes_back_from_the_handler_ends(self):
+        body = """
+import os
+DEF answer(payload):
+    child = os.fork()
+    return "child" if child == 0 else [payload, os.waitpid(child, 0)[1]]
+app.entrypoint(answer)
+"""
+        for source in both(body):
+            with self.subTest(source), Worker(source) as worker:
+                self.assertEqual([worker.result(1), worker.result(2)], ["[1, 0]", "[2, 0]"])
+                self.assertEqual({link.hello["pid"] for link in worker.links}, {worker.process.pid})
+
+    def test_no_connection_becomes_a_standard_stream(self):
+        body = """
+import os
+for number in (0, 1):
+    os.close(number)
+DEF answer(payload):
+    os.system("echo nonsense")
+    return payload
+app.entrypoint(answer)
+"""
+        for source in both(body):
+            with self.subTest(source), Worker(source) as worker:
+                self.assertEqual([worker.result(1), worker.result(2)], ["1", "2"])
+
+    def test_an_agent_that_closes_the_connections_is_ended(self):
+        body = """
+import os
+DEF answer(payload):
+    os.closerange(3, 200)
+    return payload
+app.entrypoint(answer)
+"""
+        for source in both(body):
+            with self.subTest(source), Worker(source) as worker:
+                worker.invoke(1)
+                worker.process.wait(10)
+                self.assertEqual(worker.process.returncode, 1, worker.stderr())
 
 
 class WhichApp(unittest.TestCase):
@@ -287,6 +330,28 @@ async def invoke(payload):
             self.assertEqual(worker.ended(), 0)
             self.assertEqual(worker.stdout(), "cleaned up\n")
             wait_until(lambda: "Background tasks that are cut off by the end of the agent: 1" in worker.messages())
+
+    def test_a_call_that_is_cut_off_cleans_up_within_the_grace(self):
+        source = agent(
+            """
+import asyncio
+@app.entrypoint
+async def answer(payload):
+    print("begun")
+    try:
+        await asyncio.sleep(60)
+    finally:
+        print("cleaned up")
+"""
+        )
+        with Worker(source) as worker:
+            worker.invoke({})
+            wait_until(lambda: worker.stdout() == "begun\n")
+            begun = time.monotonic()
+            worker.control.write(STOP, payload=(3000).to_bytes(4, "big"))
+            wait_until(lambda: worker.stdout() == "begun\ncleaned up\n")
+            # The server ends the process when the time is over.
+            self.assertLess(time.monotonic() - begun, 2.9)
 
     def test_the_grace_is_a_limit(self):
         source = agent("import time\ndef answer(payload):\n    time.sleep(60)")

@@ -165,6 +165,13 @@ class Encode(unittest.TestCase):
         self.check(Silent(), failed)
         self.check({"a": Silent(), "b": 1}, f'{{"a": {failed}, "b": 1}}')
 
+    def test_an_object_that_cannot_be_taken_apart_is_its_text(self):
+        class Torn(Thing):
+            def model_dump(self):
+                raise ValueError("not now")
+
+        self.check([Torn()], '["a thing"]')
+
     def test_the_dialect_of_errors_has_no_blanks(self):
         self.assertEqual(compact({"a": [1, "é"], "b": None}), '{"a":[1,"é"],"b":null}'.encode())
 

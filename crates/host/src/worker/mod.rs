@@ -214,6 +214,15 @@ impl Worker {
         self.gone.cancelled().await;
     }
 
+    /// Ends the worker at once. Returns when all of it is gone.
+    pub(crate) async fn kill(&self) {
+        if self.group.is_some() {
+            self.stopping.store(true, Ordering::Relaxed);
+            self.life.condemn("it was ended");
+            self.gone.cancelled().await;
+        }
+    }
+
     /// A connection is gone without which the worker cannot go on: ends it, unless it is ending.
     async fn lost(&self, which: &str, broken: &Broken) {
         if !self.stopping.load(Ordering::Relaxed) {

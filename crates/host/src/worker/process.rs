@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
+use rustix::process::{
+    Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid,
+};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
@@ -89,12 +91,20 @@ impl Group {
     pub(crate) async fn end(self) {
         self.signal(Signal::TERM);
         let deadline = Instant::now() + CHILDREN;
-        while test_kill_process_group(self.leader).is_ok() {
+        while self.is_there() {
             if Instant::now() >= deadline {
                 self.signal(Signal::KILL);
                 return;
             }
             sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Returns whether somebody is left. The leader has been waited for.
+    fn is_there(self) -> bool {
+        // Orphans become children of the first process of a container, which may be this one: nobody else would end
+        // them for good. Anywhere else there is nobody to wait for, and this fails.
+        while let Ok(Some(_)) = waitpgid(self.leader, WaitOptions::NOHANG) {}
+        test_kill_process_group(self.leader).is_ok()
     }
 }

@@ -28,6 +28,7 @@ class Server:
         self._path = path
         self._token = token
         self._open: Set[socket] = set()
+        self.is_forgotten = False
 
     @classmethod
     def from_environment(cls) -> Server:
@@ -41,7 +42,9 @@ class Server:
 
     def connect(self, role: str) -> socket:
         """Opens a connection for `control`, `thread` or `loop`."""
-        link = socket(AF_UNIX, SOCK_STREAM)
+        if self.is_forgotten:
+            raise OSError("a forked child has no server")
+        link = _above_the_standard_streams(socket(AF_UNIX, SOCK_STREAM))
         try:
             link.connect(self._path)
             hello = f'{{"version":{frames.VERSION},"token":"{self._token}","role":"{role}","pid":{os.getpid()}}}'
@@ -59,6 +62,7 @@ class Server:
 
     def forget(self) -> None:
         """Closes this process's hold on every connection, and leaves them open where they were opened."""
+        self.is_forgotten = True
         while self._open:
             self._open.pop().close()
 
@@ -95,6 +99,16 @@ class Control:
                     break
                 kind, payload = _taken(pending, size)
                 handle(kind, payload)
+
+
+def _above_the_standard_streams(link: socket) -> socket:
+    """Returns a socket that nobody takes for stdin, stdout or stderr, where the agent has closed one of these."""
+    if link.fileno() > 2:
+        return link
+    import fcntl
+
+    with link:
+        return socket(AF_UNIX, SOCK_STREAM, 0, fcntl.fcntl(link, fcntl.F_DUPFD_CLOEXEC, 3))
 
 
 def _taken(pending: bytearray, size: int) -> Tuple[int, bytes]:

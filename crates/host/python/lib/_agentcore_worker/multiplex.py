@@ -60,7 +60,8 @@ class Multiplex:
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError:
-            # Also seen by the control connection, which ends the worker.
+            # If it is the server's end, the control connection ends the worker.
+            self._worker.unwritable(self._link)
             return
         if sent < len(data):
             self._unsent += memoryview(data)[sent:]

@@ -78,6 +78,7 @@ class _HandlerThread:
     def _run(self) -> None:
         try:
             while self._serve():
+                self._worker.unwritable(self._link)
                 # The caller of the last call left, and the server said so by closing the connection.
                 self._worker.server.close(self._link)
                 self._link = self._worker.server.connect("thread")

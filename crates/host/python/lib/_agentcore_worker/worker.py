@@ -21,6 +21,7 @@ from .threads import ThreadPool
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from socket import socket
     from typing import Any, Optional
 
     from .link import Control, Server
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 _FIRST_THREADS = 4
 # How long READY waits for the agent's own ping handler, in seconds.
 _FIRST_PING = 1.0
+# What is kept of the time to end for the `finally` blocks of what is cut off, in seconds.
+_CLEAN_UP = 1.0
 # How long the output of an ending worker may take, in seconds.
 _FLUSH = 0.5
 
@@ -121,6 +124,17 @@ class Worker:
         _log.emit(_log.ERROR, f"The worker ends: {reason}")
         _exit(1)
 
+    def unwritable(self, link: socket) -> None:
+        """Ends this process if it was not the server that closed a connection to it."""
+        if self.server.is_forgotten:
+            # A forked child that has come back from the handler. The call is its parent's.
+            os._exit(0)
+        try:
+            os.fstat(link.fileno())
+        except OSError:
+            # What is opened from now on could get the number of a connection that is still in use.
+            self.fail("the agent has closed the connections to the server")
+
     def _start(self, app: BedrockAgentCoreApp) -> None:
         self.app = app
         self.context = copy_context()
@@ -202,7 +216,9 @@ class Worker:
 
     def _stop(self, grace: float) -> None:
         deadline = time.monotonic() + grace
-        while self._is_busy() and time.monotonic() < deadline:
+        # What has to be cut off cleans up before the time is over: the server ends the process then.
+        clean_up = 0 if self._event_loop is None else min(_CLEAN_UP, grace / 3)
+        while self._is_busy() and time.monotonic() < deadline - clean_up:
             time.sleep(0.01)
         if self._event_loop is not None:
             self._event_loop.cancel_tasks()

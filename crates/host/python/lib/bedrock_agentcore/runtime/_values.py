@@ -86,7 +86,10 @@ def _leaf(value: Any) -> Any:
     try:
         return _convert(value)
     except Exception as error:
-        return _failed(value, error)
+        try:
+            return str(value)
+        except Exception:
+            return _failed(value, error)
 
 
 def _convert(value: Any) -> Any:

@@ -251,6 +251,6 @@ def _first(invocation: Invocation, key: str) -> Optional[str]:
 
 def _bundle(invocation: Invocation) -> Optional[ConfigBundleRef]:
     arn, version = _first(invocation, _BUNDLE_ARN), _first(invocation, _BUNDLE_VERSION)
-    if arn is None or version is None or not arn.startswith("arn:"):
+    if arn is None or version is None or not arn.rpartition("/")[2] or "/" not in arn:
         return None
     return ConfigBundleRef(arn, version)
