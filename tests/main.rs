@@ -16,6 +16,7 @@ mod configure_toolkit;
 mod examples;
 mod invoke;
 mod launch;
+mod launch_environment;
 mod live;
 mod official_sdk;
 mod rust_agents;
