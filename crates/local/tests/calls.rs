@@ -189,9 +189,7 @@ async fn a_caller_who_is_refused_may_finish_its_payload_first() {
         max_sandboxes: 0,
         ..limits()
     };
-    let door = Running::start_with(|config| config.limits = none)
-        .await
-        .unwrap();
+    let door = Running::limited(none).await;
     let request = door.post("/invocations", "one", &json!({}));
     let response = request.body(vec![b'x'; 50_000_000]).send().await.unwrap();
     assert_eq!(response.status(), 429);

@@ -174,9 +174,7 @@ async fn sessions_that_come_and_go_leave_no_descriptor() {
         idle_timeout: Duration::from_millis(200),
         ..limits()
     };
-    let door = Running::start_with(|config| config.limits = short)
-        .await
-        .unwrap();
+    let door = Running::limited(short).await;
     let descriptors = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     let before = descriptors();
     for round in 0..2 {

@@ -106,9 +106,7 @@ async fn beyond_the_limit_a_new_session_is_refused_and_old_ones_go_on() {
         max_sandboxes: 2,
         ..limits()
     };
-    let door = Running::start_with(|config| config.limits = few)
-        .await
-        .unwrap();
+    let door = Running::limited(few).await;
     door.ask("one", json!({})).await;
     door.ask("two", json!({})).await;
     let response = door.call("three", json!({})).await;
@@ -128,9 +126,7 @@ async fn an_idle_sandbox_ends_and_the_session_gets_a_fresh_one() {
         idle_timeout: Duration::from_secs(1),
         ..limits()
     };
-    let door = Running::start_with(|config| config.limits = short)
-        .await
-        .unwrap();
+    let door = Running::limited(short).await;
     let pid = door.pid("one").await;
     eventually("the sandbox ends", || !is_alive(pid)).await;
     let ended = |event: &Event| {
@@ -153,9 +149,7 @@ async fn work_in_the_background_keeps_a_sandbox_until_it_is_done() {
         idle_timeout: Duration::from_millis(200),
         ..limits()
     };
-    let door = Running::start_with(|config| config.limits = short)
-        .await
-        .unwrap();
+    let door = Running::limited(short).await;
     door.ask("one", json!({ "do": "busy", "busy": true })).await;
     let pid = door.status().await.sandboxes[0].pid.unwrap();
     // Fifteen times the idle time, and longer than two pings are apart.
@@ -175,9 +169,7 @@ async fn an_open_invocation_keeps_a_sandbox() {
         idle_timeout: Duration::from_millis(200),
         ..limits()
     };
-    let door = Running::start_with(|config| config.limits = short)
-        .await
-        .unwrap();
+    let door = Running::limited(short).await;
     let order = json!({ "do": "hang", "dir": door.dir.path() });
     let hanging = tokio::spawn(door.post("/invocations", "one", &order).send());
     let entered = door.file("entered");
@@ -197,9 +189,7 @@ async fn nothing_outlives_the_longest_lifetime() {
         max_lifetime: Duration::from_secs(1),
         ..limits()
     };
-    let door = Running::start_with(|config| config.limits = short)
-        .await
-        .unwrap();
+    let door = Running::limited(short).await;
     let response = door
         .call("one", json!({ "do": "hang", "dir": door.dir.path() }))
         .await;

@@ -87,6 +87,13 @@ impl Running {
         Self::start_with(|_| ()).await.unwrap()
     }
 
+    /// A front door with other limits.
+    pub(crate) async fn limited(limits: Limits) -> Self {
+        Self::start_with(|config| config.limits = limits)
+            .await
+            .unwrap()
+    }
+
     pub(crate) async fn start_with(
         change: impl FnOnce(&mut FrontDoorConfig),
     ) -> Result<Self, StartError> {

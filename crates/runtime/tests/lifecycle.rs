@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, oneshot};
 
-use crate::support::{PATIENCE, Server, expect, read_until};
+use crate::support::{Held, PATIENCE, Server, expect, held, read_until};
 
 fn echo() -> App {
     App::new(async |payload: Value| payload)
@@ -109,16 +109,7 @@ async fn blocked_sync_handlers_do_not_delay_ping() {
 
 #[tokio::test]
 async fn shutdown_lets_a_plain_request_finish_and_accepts_no_other() {
-    let (entered, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (entering, going) = (Arc::clone(&entered), Arc::clone(&go_on));
-    let app = App::new(move |_: Value| {
-        let (entered, go_on) = (Arc::clone(&entering), Arc::clone(&going));
-        async move {
-            entered.notify_one();
-            go_on.notified().await;
-            "finished"
-        }
-    });
+    let (app, Held { entered, go_on, .. }) = held();
     let server = Server::start(app).await;
     let address = server.address;
     let mut idle = TcpStream::connect(address).await.unwrap();
@@ -140,21 +131,14 @@ async fn shutdown_lets_a_plain_request_finish_and_accepts_no_other() {
 
 #[tokio::test]
 async fn shutdown_waits_for_a_handler_whose_caller_has_left() {
-    let (entered, finished) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let go_on = Arc::new(Notify::new());
-    let signals = (
-        Arc::clone(&entered),
-        Arc::clone(&go_on),
-        Arc::clone(&finished),
-    );
-    let app = App::new(move |_: Value| {
-        let (entered, go_on, finished) = signals.clone();
-        async move {
-            entered.notify_one();
-            go_on.notified().await;
-            finished.notify_one();
-        }
-    });
+    let (
+        app,
+        Held {
+            entered,
+            go_on,
+            finished,
+        },
+    ) = held();
     let server = Server::start(app).await;
     let mut stream = TcpStream::connect(server.address).await.unwrap();
     stream

@@ -11,7 +11,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
-use crate::support::{Dropped, PATIENCE, Server, expect, read_until};
+use crate::support::{Dropped, Held, PATIENCE, Server, expect, held, read_until};
 
 const INVOKE: &[u8] = b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1";
 
@@ -92,24 +92,14 @@ async fn a_caller_who_leaves_before_the_stream_opens_cancels_it() {
 
 #[tokio::test]
 async fn a_plain_handler_finishes_even_if_its_caller_leaves() {
-    let (entered, go_on, finished) = (
-        Arc::new(Notify::new()),
-        Arc::new(Notify::new()),
-        Arc::new(Notify::new()),
-    );
-    let signals = (
-        Arc::clone(&entered),
-        Arc::clone(&go_on),
-        Arc::clone(&finished),
-    );
-    let app = App::new(move |_: Value| {
-        let (entered, go_on, finished) = signals.clone();
-        async move {
-            entered.notify_one();
-            go_on.notified().await;
-            finished.notify_one();
-        }
-    });
+    let (
+        app,
+        Held {
+            entered,
+            go_on,
+            finished,
+        },
+    ) = held();
     let server = Server::start(app).await;
     let stream = connect(&server).await;
     expect("the handler to begin", entered.notified()).await;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use agentcore_runtime::{App, Body, Router};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
+use serde_json::Value;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
@@ -124,4 +125,32 @@ pub(crate) async fn expect<T>(what: &str, event: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, event)
         .await
         .unwrap_or_else(|_| panic!("waited too long for {what}"))
+}
+
+/// What a test hears of a handler that waits, and how it lets it go on.
+#[derive(Clone, Default)]
+pub(crate) struct Held {
+    pub(crate) entered: Arc<Notify>,
+    pub(crate) go_on: Arc<Notify>,
+    pub(crate) finished: Arc<Notify>,
+}
+
+/// An app whose handler waits until the test lets it go on, and then answers `"finished"`.
+pub(crate) fn held() -> (App, Held) {
+    let held = Held::default();
+    let signals = held.clone();
+    let app = App::new(move |_: Value| {
+        let Held {
+            entered,
+            go_on,
+            finished,
+        } = signals.clone();
+        async move {
+            entered.notify_one();
+            go_on.notified().await;
+            finished.notify_one();
+            "finished"
+        }
+    });
+    (app, held)
 }
