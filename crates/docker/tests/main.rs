@@ -1,0 +1,1 @@
+//! The crate against a real engine and real files.
