@@ -64,7 +64,24 @@ const RULES: &[Rule] = &[
     },
     Rule {
         folder: "crates/local/src",
-        forbidden: &["agentcore_runtime", "agentcore_host", "agentcore_cli"],
+        forbidden: &[
+            "agentcore_runtime",
+            "agentcore_host",
+            "agentcore_cli",
+            "bollard",
+        ],
+        except: &[],
+    },
+    // It knows engines and nothing of agents; what the docker command reads in the environment is passed in.
+    Rule {
+        folder: "crates/docker/src",
+        forbidden: &[
+            "agentcore_protocol",
+            "agentcore_runtime",
+            "agentcore_host",
+            "agentcore_local",
+            "std::env",
+        ],
         except: &[],
     },
     // Plain data and rules.
@@ -115,8 +132,14 @@ const RULES: &[Rule] = &[
     // One printer.
     Rule {
         folder: "src",
-        forbidden: &["anstream"],
+        forbidden: &["anstream", "dialoguer", "indicatif", "console"],
         except: &["src/ui"],
+    },
+    // Engines are reached through the crate for them.
+    Rule {
+        folder: "src",
+        forbidden: &["bollard"],
+        except: &[],
     },
     // One reader of the environment.
     Rule {
@@ -135,6 +158,7 @@ fn arrows_point_one_way() {
     for folder in [
         "crates/protocol/src",
         "crates/runtime/src",
+        "crates/docker/src",
         "crates/local/src",
         "crates/host/src",
     ] {

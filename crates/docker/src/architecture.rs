@@ -57,7 +57,11 @@ mod tests {
 
     #[test]
     fn both_ways_of_naming_it_mean_the_same() {
-        for (docker, rust) in [("amd64", "x86_64"), ("arm64", "aarch64"), ("riscv64", "riscv64")] {
+        for (docker, rust) in [
+            ("amd64", "x86_64"),
+            ("arm64", "aarch64"),
+            ("riscv64", "riscv64"),
+        ] {
             assert_eq!(Architecture::parse(docker), Architecture::parse(rust));
             assert_eq!(Architecture::parse(docker).rust(), rust);
             assert_eq!(Architecture::parse(rust).docker(), docker);
