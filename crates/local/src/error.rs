@@ -4,11 +4,13 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use agentcore_docker::EngineError;
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +49,32 @@ pub enum EndCause {
         /// The limit in seconds.
         seconds: u64,
     },
+    /// It needed more memory than it may use, and the system killed it.
+    OutOfMemory {
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// It listens where nothing outside its container reaches it, so it can never answer.
+    Unreachable {
+        /// The address that it listens on.
+        address: SocketAddr,
+    },
+    /// Somebody else removed its container.
+    Removed,
+    /// The container engine went away, and with it the sandbox.
+    EngineGone {
+        /// What the engine calls itself: `Docker`.
+        engine: String,
+    },
+    /// The container engine does not answer, so no container can be started.
+    EngineAway {
+        /// What the engine calls itself.
+        engine: String,
+        /// What it was asked, and what came of it.
+        error: String,
+    },
+    /// It waited for a session and did not answer pings any more.
+    Unresponsive,
     /// Its session was stopped on request.
     Stopped,
     /// Its front door ended.
@@ -81,6 +109,21 @@ impl fmt::Display for EndCause {
             Self::MaxLifetime { seconds } => {
                 write!(f, "its longest lifetime of {} is over", Spoken(*seconds))
             }
+            Self::OutOfMemory { limit } => {
+                write!(f, "out of memory: it may use {}", Memory(*limit))
+            }
+            Self::Unreachable { address } => {
+                write!(
+                    f,
+                    "it listens on {address}, where nothing outside its container reaches it"
+                )
+            }
+            Self::Removed => f.write_str("its container was removed by somebody else"),
+            Self::EngineGone { engine } => write!(f, "the {engine} engine went away"),
+            Self::EngineAway { engine, error } => {
+                write!(f, "the {engine} engine does not answer: {error}")
+            }
+            Self::Unresponsive => f.write_str("it did not answer pings any more"),
             Self::Stopped => f.write_str("its session was stopped"),
             Self::FrontDoorEnded => f.write_str("the front door ended"),
         }
@@ -99,6 +142,22 @@ impl fmt::Display for Spoken {
         };
         let plural = if count == 1 { "" } else { "s" };
         write!(f, "{count} {unit}{plural}")
+    }
+}
+
+/// A number of bytes in the largest unit that divides it.
+pub(crate) struct Memory(pub(crate) u64);
+
+impl fmt::Display for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const KIB: u64 = 1 << 10;
+        const MIB: u64 = 1 << 20;
+        const GIB: u64 = 1 << 30;
+        match self.0 {
+            bytes if bytes > 0 && bytes % GIB == 0 => write!(f, "{} GB", bytes / GIB),
+            bytes if bytes >= MIB => write!(f, "{} MB", bytes / MIB),
+            bytes => write!(f, "{} kB", bytes / KIB),
+        }
     }
 }
 
@@ -137,9 +196,33 @@ pub struct SandboxFailure {
     pub reason: Option<String>,
     /// The agent's last lines, oldest first.
     pub log_tail: Vec<String>,
+    /// What to do about it, for causes that are known.
+    pub hint: Option<String>,
+    /// How its container ended, if it was one and ended by itself.
+    pub container: Option<ContainerEnd>,
+}
+
+/// What an engine says of a container that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerEnd {
+    /// What its main process ended with.
+    pub exit_code: i64,
+    /// Whether a process in it was killed because the memory was used up: Docker's `OOMKilled`.
+    pub oom_killed: bool,
 }
 
 impl SandboxFailure {
+    /// A sandbox that ended for `cause` before anything is known of it.
+    pub(crate) fn of_cause(cause: EndCause) -> Self {
+        Self {
+            cause,
+            reason: None,
+            log_tail: Vec::new(),
+            hint: None,
+            container: None,
+        }
+    }
+
     /// Returns reason and cause in one clause.
     fn sentence(&self) -> String {
         match &self.reason {
@@ -180,12 +263,20 @@ pub enum StartError {
     /// The listener has no address.
     #[error("the front door cannot listen")]
     Listen(#[source] io::Error),
+    /// The container engine cannot be used.
+    #[error("the container engine cannot be used")]
+    Engine(#[from] EngineError),
     /// The first sandbox did not become healthy.
     #[error(transparent)]
-    Sandbox(#[from] SandboxFailure),
+    Sandbox(Box<SandboxFailure>),
 }
 
 impl EndCause {
+    /// Whether the container engine is at fault, not the agent.
+    pub fn is_engine(&self) -> bool {
+        matches!(self, Self::EngineGone { .. } | Self::EngineAway { .. })
+    }
+
     pub(crate) fn idle(limit: Duration) -> Self {
         Self::Idle {
             seconds: limit.as_secs(),
@@ -220,6 +311,14 @@ mod tests {
             (
                 EndCause::MaxLifetime { seconds: 28_800 },
                 "its longest lifetime of 8 hours is over",
+            ),
+            (
+                EndCause::OutOfMemory { limit: 64 << 20 },
+                "out of memory: it may use 64 MB",
+            ),
+            (
+                EndCause::OutOfMemory { limit: 8 << 30 },
+                "out of memory: it may use 8 GB",
             ),
         ];
         for (cause, text) in cases {

@@ -78,6 +78,11 @@ pub enum Event {
         /// How many.
         count: usize,
     },
+    /// Containers that an earlier, killed front door of this agent left behind were ended.
+    OrphanContainersEnded {
+        /// How many.
+        count: usize,
+    },
 }
 
 /// Which of its two streams an agent wrote to.

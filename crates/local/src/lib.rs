@@ -42,9 +42,12 @@ mod sessions;
 mod spec;
 mod status;
 
-pub use error::{EndCause, SandboxFailure, StartError};
+pub use error::{ContainerEnd, EndCause, SandboxFailure, StartError};
 pub use event::{Event, EventSink, OutputStream};
 pub use front_door::FrontDoor;
 pub use process_tree::end_orphans;
-pub use spec::{FrontDoorConfig, Limits, ProcessSpec, SandboxKind, SandboxSpec};
+pub use sandbox::end_orphan_containers;
+pub use spec::{
+    ContainerRoot, ContainerSpec, FrontDoorConfig, Limits, ProcessSpec, SandboxKind, SandboxSpec,
+};
 pub use status::{INSTANCE_HEADER, STATUS_PATH, SandboxState, SandboxStatus, StatusReport};

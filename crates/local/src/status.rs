@@ -45,12 +45,15 @@ pub struct StatusReport {
 pub struct SandboxStatus {
     /// Its id, unique within the front door.
     pub id: String,
-    /// The session that it serves; none if it waits for the first.
+    /// The session that it serves; none if it waits for one.
     pub session: Option<SessionId>,
     /// Where it is in its life.
     pub state: SandboxState,
-    /// The id of its main process, once there is one.
+    /// The id of its main process, once there is one; none for a container.
     pub pid: Option<u32>,
+    /// The short id of its container, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
     /// When it was started, in seconds since the Unix epoch.
     pub started: u64,
     /// When its last invocation began or ended, in seconds since the Unix epoch.

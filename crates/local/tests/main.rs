@@ -8,10 +8,17 @@
 )]
 
 mod calls;
+mod container_image;
+mod container_support;
+mod containers;
+mod containers_ends;
+mod containers_engine;
+mod containers_left;
 mod endings;
 mod orphans;
 mod service;
 mod sessions;
+mod spares;
 mod starting;
 mod streams;
 mod support;

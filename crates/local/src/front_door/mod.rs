@@ -32,6 +32,7 @@ use crate::error::StartError;
 use crate::event::{self, Event};
 use crate::process_tree::{adopted, end_orphans};
 use crate::run_dir::RunDir;
+use crate::sandbox::kind::Kind;
 use crate::sessions::Sessions;
 use crate::spec::FrontDoorConfig;
 use guard::Guard;
@@ -47,7 +48,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The AgentCore service on this machine, for one agent.
 ///
-/// Dropped before [`serve`](Self::serve) has returned, it kills its sandboxes on the spot.
+/// Dropped before [`serve`](Self::serve) has returned, it kills its sandboxes on the spot; for containers that blocks until
+/// the engine has removed them, a few hundred milliseconds as a rule.
 pub struct FrontDoor {
     listener: TcpListener,
     address: SocketAddr,
@@ -74,7 +76,8 @@ impl FrontDoor {
     ///
     /// # Errors
     ///
-    /// Fails if the folder cannot be used, or with the agent's own reason if the sandbox cannot start.
+    /// Fails if the folder cannot be used, if the container engine does not answer, or with the agent's own reason if the
+    /// sandbox cannot start.
     pub async fn start(config: FrontDoorConfig, listener: TcpListener) -> Result<Self, StartError> {
         let config = FrontDoorConfig {
             events: event::contained(config.events),
@@ -89,9 +92,17 @@ impl FrontDoor {
                 tracing::warn!(%error, "cannot hear of ended processes");
             }
         }));
-        let sessions = Arc::new(Sessions::new(&config, run_dir));
+        let kind = Kind::prepare(&config).await?;
+        let count = kind.end_orphan_containers().await?;
+        if count > 0 {
+            (config.events)(Event::OrphanContainersEnded { count });
+        }
+        let sessions = Arc::new(Sessions::new(&config, kind, run_dir));
         let killer = KillOnDrop(Arc::clone(&sessions));
-        sessions.warm_up().await?;
+        if let Err(failure) = sessions.warm_up().await {
+            sessions.end_all().await;
+            return Err(StartError::Sandbox(Box::new(failure)));
+        }
         let door = Arc::new(Door {
             agent: config.agent,
             arn: config.arn,

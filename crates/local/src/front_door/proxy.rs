@@ -13,17 +13,20 @@ use std::time::Duration;
 use agentcore_protocol::SessionId;
 use agentcore_protocol::error::StreamError;
 use agentcore_protocol::header::{REQUEST_ID, SESSION_ID};
-use agentcore_protocol::sse;
+use agentcore_protocol::{json, sse};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body::{Body as _, Frame, SizeHint};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::error::{EndCause, SandboxFailure};
+use crate::error::SandboxFailure;
 use crate::sandbox::client::{Answer, RequestBody, Reserved};
+use crate::sandbox::hints::Setting;
 use crate::sandbox::{Call, Sandbox};
 use crate::sessions::{Refusal, Sessions};
 
@@ -46,8 +49,8 @@ pub(crate) enum Trouble {
     #[error(transparent)]
     NotStarted(Arc<SandboxFailure>),
     /// The sandbox ended with the call in it.
-    #[error("the sandbox of this session ended: {0}")]
-    Died(EndCause),
+    #[error("the sandbox of this session ended: {}", .0.cause)]
+    Died(Arc<SandboxFailure>),
     /// The sandbox lives, and closed the connection.
     #[error("the sandbox closed the connection without an answer")]
     NoAnswer,
@@ -135,7 +138,7 @@ async fn try_connect(
     let sandbox = call.sandbox();
     sandbox.ready().await.map_err(|failure| {
         if sandbox.was_ready() {
-            Trouble::Died(failure.cause.clone())
+            Trouble::Died(failure)
         } else {
             Trouble::NotStarted(failure)
         }
@@ -216,9 +219,13 @@ impl Streamed {
             let sandbox = Arc::clone(self.call.sandbox());
             self.last_words = LastWords::Sought(Box::pin(async move {
                 let trouble = Trouble::of_broken_connection(&sandbox).await;
-                let error = StreamError::new(trouble.to_string(), trouble.error_type());
+                let error = WithEvidence {
+                    error: StreamError::new(trouble.to_string(), trouble.error_type()),
+                    evidence: trouble.evidence(sandbox.setting()),
+                };
+                let error = json::to_spaced_vec(&error).expect("texts and numbers make JSON");
                 let mut event = BytesMut::new();
-                sse::encode_json(&error.to_json(), &mut event);
+                sse::encode_json(&error, &mut event);
                 event.freeze()
             }));
         }
@@ -239,11 +246,46 @@ impl Trouble {
             Self::BrokenOff => "PayloadIncomplete",
             Self::Refused(Refusal::Full { .. }) => "TooManySandboxes",
             Self::Refused(Refusal::Closed) => "FrontDoorEnding",
+            Self::NotStarted(failure) if failure.cause.is_engine() => "EngineAway",
             Self::Refused(Refusal::Folder(_)) | Self::NotStarted(_) => "SandboxNotStarted",
             Self::Died(_) => "SandboxDied",
             Self::NoAnswer => "SandboxNoAnswer",
         }
     }
+}
+
+impl Trouble {
+    /// What is known beyond the sentence: the agent's last lines, how its container ended, and what to do.
+    pub(crate) fn evidence(&self, setting: Setting) -> Map<String, Value> {
+        let mut evidence = Map::new();
+        let (Self::NotStarted(failure) | Self::Died(failure)) = self else {
+            return evidence;
+        };
+        // The end of a process is told in the sentence alone.
+        if setting != Setting::Process || matches!(self, Self::NotStarted(_)) {
+            evidence.insert("details".to_owned(), failure.log_tail.join("\n").into());
+        }
+        if let Some(end) = failure.container {
+            evidence.insert("exit_code".to_owned(), end.exit_code.into());
+            evidence.insert("oom_killed".to_owned(), end.oom_killed.into());
+        }
+        if failure.cause.is_engine() {
+            evidence.insert("engine_away".to_owned(), true.into());
+        }
+        if let Some(hint) = &failure.hint {
+            evidence.insert("hint".to_owned(), hint.clone().into());
+        }
+        evidence
+    }
+}
+
+/// An error with what is known beyond it, as one object.
+#[derive(Serialize)]
+pub(crate) struct WithEvidence<E> {
+    #[serde(flatten)]
+    pub(crate) error: E,
+    #[serde(flatten)]
+    pub(crate) evidence: Map<String, Value>,
 }
 
 impl http_body::Body for Streamed {

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use agentcore_protocol::error::ErrorBody;
 use agentcore_protocol::header::SESSION_ID;
+use agentcore_protocol::json::to_compact_vec;
 use agentcore_protocol::{InvalidSessionId, Ping, PingStatus, SessionId};
 use axum::Router;
 use axum::body::Body;
@@ -17,8 +18,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 
 use super::guard::Foreign;
-use super::proxy::{self, Trouble};
+use super::proxy::{self, Trouble, WithEvidence};
 use super::{Door, service};
+use crate::sandbox::hints::Setting;
 use crate::sessions::Refusal;
 use crate::status::{INSTANCE_HEADER, STATUS_PATH, StatusReport};
 
@@ -42,7 +44,7 @@ async fn invoke(State(door): State<Arc<Door>>, mut request: Request<Body>) -> Re
     *request.uri_mut() = proxy::invocations(request.uri().query());
     let mut response = match proxy::forward(&door.sessions, &session, request).await {
         Ok(response) => response.map(Body::new),
-        Err(trouble) => trouble.into_response(),
+        Err(trouble) => troubled(&trouble, door.sessions.setting()),
     };
     let headers = response.headers_mut();
     headers.insert(SESSION_ID, session.to_header_value());
@@ -104,23 +106,30 @@ fn session_id(headers: &HeaderMap) -> Result<SessionId, InvalidSessionId> {
     }
 }
 
-impl IntoResponse for Trouble {
-    fn into_response(self) -> Response<Body> {
-        let body = ErrorBody::new(self.to_string()).error_type(self.error_type());
-        match self {
-            Self::TooLarge => failure(StatusCode::PAYLOAD_TOO_LARGE, &body),
-            Self::BrokenOff => failure(StatusCode::BAD_REQUEST, &body),
-            Self::Refused(Refusal::Full { .. }) => failure(StatusCode::TOO_MANY_REQUESTS, &body),
-            Self::Refused(Refusal::Closed) => failure(StatusCode::SERVICE_UNAVAILABLE, &body),
-            Self::NotStarted(failed) => {
-                let body = body.details(failed.log_tail.join("\n"));
-                failure(StatusCode::FAILED_DEPENDENCY, &body)
-            }
-            Self::Refused(Refusal::Folder(_)) | Self::Died(_) | Self::NoAnswer => {
-                failure(StatusCode::INTERNAL_SERVER_ERROR, &body)
-            }
+/// The answer to a call that has none of the agent.
+fn troubled(trouble: &Trouble, setting: Setting) -> Response<Body> {
+    let status = match trouble {
+        Trouble::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Trouble::BrokenOff => StatusCode::BAD_REQUEST,
+        Trouble::Refused(Refusal::Full { .. }) => StatusCode::TOO_MANY_REQUESTS,
+        Trouble::Refused(Refusal::Closed) => StatusCode::SERVICE_UNAVAILABLE,
+        // It may be back in a moment, and the agent has no part in it.
+        Trouble::NotStarted(failure) if failure.cause.is_engine() => {
+            StatusCode::SERVICE_UNAVAILABLE
         }
-    }
+        Trouble::NotStarted(_) => StatusCode::FAILED_DEPENDENCY,
+        // A container is what the service would run, and its end is told as the service tells it.
+        Trouble::Died(_) if setting != Setting::Process => StatusCode::FAILED_DEPENDENCY,
+        Trouble::Refused(Refusal::Folder(_)) | Trouble::Died(_) | Trouble::NoAnswer => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    };
+    let body = WithEvidence {
+        error: ErrorBody::new(trouble.to_string()).error_type(trouble.error_type()),
+        evidence: trouble.evidence(setting),
+    };
+    let body = to_compact_vec(&body).expect("texts and numbers make JSON");
+    json(status, body)
 }
 
 impl IntoResponse for Foreign {

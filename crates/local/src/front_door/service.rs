@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::Door;
 use super::proxy::{self, Streamed, Trouble};
+use crate::sandbox::hints::{self, Setting};
 use crate::sessions::Refusal;
 
 /// The service's own name for a request.
@@ -68,11 +69,14 @@ async fn invoke(door: &Arc<Door>, mut request: Request<Body>) -> Result<Response
     };
     remove_signature(request.headers_mut());
     *request.uri_mut() = proxy::invocations(None);
+    let setting = door.sessions.setting();
     let answer = proxy::forward(&door.sessions, &session, request).await;
     let mut response = match answer {
-        Ok(response) if is_error(response.status()) => hidden(response).await.into_response(),
+        Ok(response) if is_error(response.status()) => {
+            hidden(response, setting).await.into_response()
+        }
         Ok(response) => response.map(Body::new),
-        Err(trouble) => Refused::from(trouble).into_response(),
+        Err(trouble) => Refused::of_trouble(&trouble, setting).into_response(),
     };
     let headers = response.headers_mut();
     headers.insert(SESSION_ID, session.to_header_value());
@@ -126,26 +130,30 @@ fn is_error(status: StatusCode) -> bool {
 }
 
 /// Puts the service's 424 in front of an agent's error answer, and the answer into it.
-async fn hidden(response: Response<Streamed>) -> Refused {
+async fn hidden(response: Response<Streamed>, setting: Setting) -> Refused {
     let status = response.status().as_u16();
     let body = Limited::new(response.into_body(), LARGEST_ERROR).collect();
     let body = match body.await {
         Ok(body) => body.to_bytes(),
         Err(_) => Bytes::new(),
     };
-    let error = serde_json::from_slice(&body)
+    let error: Value = serde_json::from_slice(&body)
         .unwrap_or_else(|_| Value::from(String::from_utf8_lossy(&body)));
     let message = format!(
         "Received error ({status}) from runtime. Its own answer is in `runtime_error`, its log in `agentcore logs --local`."
     );
+    let words = error.get("error").unwrap_or(&error).as_str();
+    let hint = words.and_then(|words| hints::of_line(words, setting));
+    let mut more = Map::from_iter([
+        ("runtime_status".to_owned(), Value::from(status)),
+        ("runtime_error".to_owned(), error),
+    ]);
+    if let Some(hint) = hint {
+        more.insert("hint".to_owned(), hint.into());
+    }
     Refused {
         error: ServiceError::runtime_client(message),
-        more: [
-            ("runtime_status".to_owned(), Value::from(status)),
-            ("runtime_error".to_owned(), error),
-        ]
-        .into_iter()
-        .collect(),
+        more,
     }
 }
 
@@ -164,10 +172,10 @@ impl From<ServiceError> for Refused {
     }
 }
 
-impl From<Trouble> for Refused {
-    fn from(trouble: Trouble) -> Self {
+impl Refused {
+    fn of_trouble(trouble: &Trouble, setting: Setting) -> Self {
         let message = trouble.to_string();
-        let mut more = Map::new();
+        let more = trouble.evidence(setting);
         let error = match trouble {
             Trouble::TooLarge => ServiceError {
                 status: 413,
@@ -177,11 +185,9 @@ impl From<Trouble> for Refused {
             Trouble::Refused(Refusal::Full { .. }) => ServiceError::throttling(message),
             Trouble::Refused(Refusal::Closed) => ServiceError::retryable_conflict(message),
             Trouble::Refused(Refusal::Folder(_)) => ServiceError::internal_server(message),
-            Trouble::NotStarted(failure) => {
-                more.insert("details".to_owned(), failure.log_tail.join("\n").into());
+            Trouble::NotStarted(_) | Trouble::Died(_) | Trouble::NoAnswer => {
                 ServiceError::runtime_client(message)
             }
-            Trouble::Died(_) | Trouble::NoAnswer => ServiceError::runtime_client(message),
         };
         Self { error, more }
     }

@@ -1,10 +1,10 @@
-//! HTTP to one sandbox over its Unix socket: a small pool of connections, each driven by the call that uses it.
+//! HTTP to one sandbox, over its Unix socket or its published port: a small pool of connections, each driven by the call
+//! that uses it.
 //!
 //! No task is spawned for a connection, so a byte of an answer wakes one task, and a call that is dropped closes its
 //! connection at once: the agent sees its caller leave. Requests are not retried here.
 
 use std::io;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -16,7 +16,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
+
+use super::place::{Place, Stream};
 
 pub(crate) use super::request_body::RequestBody;
 
@@ -32,16 +33,20 @@ const BATCH: usize = 16 * 1024;
 /// The connections to one sandbox.
 #[derive(Debug)]
 pub(crate) struct Client {
-    socket: PathBuf,
+    place: Place,
     idle: Mutex<Vec<(Instant, Connection)>>,
 }
 
 impl Client {
-    pub(crate) fn new(socket: PathBuf) -> Arc<Self> {
+    pub(crate) fn new(place: Place) -> Arc<Self> {
         Arc::new(Self {
-            socket,
+            place,
             idle: Mutex::default(),
         })
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// Reserves a connection, without sending anything yet.
@@ -58,31 +63,13 @@ impl Client {
                 return Ok(idle);
             }
         }
-        let stream = TokioIo::new(self.connect().await?);
+        let stream = TokioIo::new(self.place.connect().await?);
         let handshake = http1::handshake(stream).await;
         let (sender, driver) = handshake.map_err(io::Error::other)?;
         Ok(Connection {
             sender,
             driver: Some(Box::new(driver)),
         })
-    }
-
-    /// Connects, and waits where the listener's queue is full.
-    async fn connect(&self) -> io::Result<UnixStream> {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        let mut pause = Duration::from_millis(1);
-        loop {
-            match UnixStream::connect(&self.socket).await {
-                // Linux does not queue such a caller, it sends it away.
-                Err(error)
-                    if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline =>
-                {
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(Duration::from_millis(50));
-                }
-                result => return result,
-            }
-        }
     }
 
     fn take_idle(&self) -> Option<Connection> {
@@ -140,7 +127,7 @@ struct Connection {
     driver: Option<Box<Driver>>,
 }
 
-type Driver = http1::Connection<TokioIo<UnixStream>, RequestBody>;
+type Driver = http1::Connection<TokioIo<Stream>, RequestBody>;
 
 impl Connection {
     async fn exchange(
@@ -281,14 +268,18 @@ impl Drop for Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::net::UnixStream;
+    use tokio_util::either::Either;
 
     #[tokio::test]
     async fn old_connections_do_not_wait_under_a_young_one() {
-        let client = Client::new(PathBuf::new());
+        let client = Client::new(Place::port(0));
         let mut others = Vec::new();
         for age in [LONGEST_IDLE * 3, LONGEST_IDLE * 2, Duration::ZERO] {
             let (ours, theirs) = UnixStream::pair().unwrap();
-            let (sender, driver) = http1::handshake(TokioIo::new(ours)).await.unwrap();
+            let (sender, driver) = http1::handshake(TokioIo::new(Either::Left(ours)))
+                .await
+                .unwrap();
             let driver = Some(Box::new(driver));
             let since = Instant::now().checked_sub(age).unwrap();
             client.lock().push((since, Connection { sender, driver }));

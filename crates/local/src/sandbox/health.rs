@@ -21,8 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A ping's answer is some fifty bytes; more than this is no ping.
 const LARGEST_ANSWER: usize = 64 * 1024;
 
-const NOBODY_LISTENS: &str = "nothing listens on the socket in `AGENTCORE_LISTEN`";
-
 /// What a ping found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Health {
@@ -42,7 +40,7 @@ pub(crate) async fn until_healthy(
     limit: Duration,
 ) -> Result<PingStatus, String> {
     let begun = Instant::now();
-    let mut last = String::from(NOBODY_LISTENS);
+    let mut last = client.place().refused();
     let asking = async {
         loop {
             match ask(client).await {
@@ -72,11 +70,9 @@ async fn exchange(client: &Arc<Client>) -> Result<PingStatus, String> {
         .body(RequestBody::empty())
         .expect("constants make a request");
     let connection = client.reserve().await;
-    let connection = connection.map_err(|_| NOBODY_LISTENS.to_owned())?;
-    let response = connection
-        .send(request)
-        .await
-        .map_err(|_| "the connection of `/ping` is closed without an answer".to_owned())?;
+    let connection = connection.map_err(|_| client.place().refused())?;
+    let response = connection.send(request).await;
+    let response = response.map_err(|_| client.place().closed())?;
     let status = response.status();
     let body = Limited::new(response.into_body(), LARGEST_ANSWER).collect();
     let body = body

@@ -3,34 +3,37 @@
 //! Whatever happens first decides how it ends: its process, its clocks, or somebody's wish. The end is always complete:
 //! every descendant gone, its folder removed, and only then reported.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use agentcore_protocol::PingStatus;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::container::Listening;
 use super::health::{self, Health};
-use super::process::{LineSink, Process};
-use super::{Phase, Sandbox};
+use super::kind::{Body, Plan};
+use super::process::LineSink;
+use super::{End, Phase, Sandbox};
 use crate::error::EndCause;
 use crate::event::Event;
-use crate::process_tree::Mark;
-use crate::run_dir::SandboxDir;
 use crate::sessions::clock::Verdict;
-use crate::spec::{Limits, SandboxKind, SandboxSpec};
+use crate::spec::Limits;
 
 /// The clocks are not looked at more often than this.
 const SHORTEST_LOOK: Duration = Duration::from_millis(10);
 
+/// How often a container that is not healthy yet is looked into.
+const LOOK_INSIDE: Duration = Duration::from_secs(1);
+
+/// So often in a row it must be seen to listen where nobody reaches it: then it is over, long before the start limit. As
+/// long as it keeps that address, nothing can listen on all addresses of that port, so waiting cannot help; and somebody
+/// waits for the first answer.
+const CERTAIN: u32 = 5;
+
 /// Starts `sandbox`, keeps it while it is wanted, ends it, and returns when nothing of it is left.
-pub(crate) async fn live(
-    sandbox: Arc<Sandbox>,
-    spec: Arc<SandboxSpec>,
-    dir: SandboxDir,
-    mark: Mark,
-    limits: Limits,
-) {
+pub(crate) async fn live(sandbox: Arc<Sandbox>, plan: Plan, limits: Limits) {
     (sandbox.events)(Event::SandboxStarting {
         sandbox: sandbox.id.clone(),
         session: sandbox.session.get().cloned(),
@@ -39,63 +42,59 @@ pub(crate) async fn live(
         let sandbox = Arc::clone(&sandbox);
         Arc::new(move |stream, line| sandbox.line(stream, line))
     };
-    let SandboxKind::Process(process) = &spec.kind;
     let asked = sandbox.asked.borrow().clone();
     let started = match asked {
-        Some(cause) => Err(cause),
-        None => Process::start(process, &dir, mark, &lines).map_err(|error| {
-            let error = format!("`{}` cannot be run: {error}", process.program.display());
-            EndCause::NotStarted { error }
-        }),
+        Some(cause) => {
+            plan.discard().await;
+            Err(cause.into())
+        }
+        None => plan.start(&sandbox, &lines).await,
     };
     let failure = match started {
-        Ok(mut process) => {
-            let _ = sandbox.pid.set(process.pid());
-            let (cause, reason) = sandbox.until_over(&mut process, &limits).await;
-            let failure = Arc::new(sandbox.failure(cause, reason));
+        Ok(mut body) => {
+            let end = sandbox.until_over(&mut body, &limits).await;
+            let failure = Arc::new(sandbox.failure(end));
             sandbox.enter_end(Phase::Ended(Arc::clone(&failure)));
-            process.end().await;
+            body.end().await;
             failure
         }
-        Err(cause) => Arc::new(sandbox.failure(cause, None)),
+        Err(end) => Arc::new(sandbox.failure(end)),
     };
-    let _ = tokio::task::spawn_blocking(|| drop(dir)).await;
     (sandbox.events)(Event::SandboxEnded {
         sandbox: sandbox.id.clone(),
         session: sandbox.session.get().cloned(),
         cause: failure.cause.clone(),
     });
     sandbox.enter_end(Phase::Gone(failure));
+    sandbox.client.place().cut_off();
 }
 
 impl Sandbox {
     /// Waits for the first thing that ends the sandbox, and returns it, with what is known beyond the agent's own lines.
-    async fn until_over(
-        &self,
-        process: &mut Process,
-        limits: &Limits,
-    ) -> (EndCause, Option<String>) {
-        let mut asked = self.asked.subscribe();
-        let wish = async {
-            match asked.wait_for(Option::is_some).await {
-                Ok(cause) => cause.clone().unwrap_or(EndCause::Stopped),
-                Err(_) => EndCause::Stopped,
-            }
-        };
+    async fn until_over(&self, body: &mut Body, limits: &Limits) -> End {
+        let renaming = body.renaming(self);
         tokio::select! {
             biased;
-            cause = wish => (cause, None),
-            cause = process.ended() => (cause, None),
-            over = self.tend(limits) => over,
+            cause = self.wish() => cause.into(),
+            end = body.ended(&self.doubt) => end,
+            end = self.tend(limits) => end,
+            never = renaming => match never {},
         }
     }
 
     /// Waits until it is healthy, then asks after it until one of its clocks has run down.
-    async fn tend(&self, limits: &Limits) -> (EndCause, Option<String>) {
-        match health::until_healthy(&self.client, limits.start_limit).await {
+    async fn tend(&self, limits: &Limits) -> End {
+        let healthy = tokio::select! {
+            healthy = health::until_healthy(&self.client, limits.start_limit) => healthy,
+            address = self.unreachable() => return EndCause::Unreachable { address }.into(),
+        };
+        match healthy {
             Ok(status) => self.become_ready(status),
             Err(found) => {
-                return (EndCause::start_timed_out(limits.start_limit), Some(found));
+                return End {
+                    reason: Some(found),
+                    ..EndCause::start_timed_out(limits.start_limit).into()
+                };
             }
         }
         let mut next_ping = Instant::now() + health::INTERVAL;
@@ -104,7 +103,7 @@ impl Sandbox {
             let look_again = match verdict {
                 Verdict::Over(cause) => {
                     if let Some(cause) = self.confirm(cause).await {
-                        return (cause, None);
+                        return cause.into();
                     }
                     continue;
                 }
@@ -117,6 +116,31 @@ impl Sandbox {
                 next_ping = Instant::now() + health::INTERVAL;
             }
         }
+    }
+
+    /// Completes once it is certain that a container listens where nothing outside reaches it.
+    async fn unreachable(&self) -> SocketAddr {
+        let mut seen = 0;
+        loop {
+            sleep(LOOK_INSIDE).await;
+            let port = self.inside.get().map(|inside| inside.port);
+            let listening = port.zip(self.listening());
+            match listening.and_then(|(port, listening)| listening.only_inside(port)) {
+                Some(address) if seen + 1 >= CERTAIN => return address,
+                Some(_) => seen += 1,
+                None => seen = 0,
+            }
+        }
+    }
+
+    /// Where something listens in the container: what the kernel says, or else the agent's own lines.
+    pub(super) fn listening(&self) -> Option<Listening> {
+        let inside = self.inside.get()?;
+        let told = || {
+            let lines = self.tail().lines();
+            Listening::told(lines.iter().map(String::as_str))
+        };
+        Some(inside.listening().unwrap_or_else(told))
     }
 
     /// Makes sure that a clock that seems to have run down really has, and takes no more calls if so.

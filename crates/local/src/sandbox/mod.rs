@@ -4,9 +4,14 @@
 //! decided in `sessions`.
 
 pub(crate) mod client;
+mod container;
+mod cut;
 mod health;
+pub(crate) mod hints;
+pub(crate) mod kind;
 mod life;
 mod output;
+mod place;
 mod process;
 pub(crate) mod request_body;
 
@@ -15,25 +20,36 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use agentcore_protocol::SessionId;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
-use crate::error::{EndCause, SandboxFailure};
+use crate::error::{ContainerEnd, EndCause, SandboxFailure};
 use crate::event::{Event, EventSink, OutputStream};
 use crate::sessions::clock::Clock;
 use crate::spec::Limits;
 use crate::status::{SandboxState, SandboxStatus};
 use client::Client;
+use container::{DOUBT_LIMIT, Inside};
+use hints::{Evidence, Setting};
 use output::Tail;
 
+pub use container::end_orphan_containers;
 pub(crate) use life::live;
 
 /// A sandbox and everything that is known about it.
 pub(crate) struct Sandbox {
     id: String,
     client: Arc<Client>,
+    setting: Setting,
     session: OnceLock<SessionId>,
+    /// Told when the session is known.
+    begun: Notify,
+    /// The main process, of a process sandbox.
     pid: OnceLock<u32>,
+    /// What is known of the container, of a container sandbox.
+    inside: OnceLock<Inside>,
+    /// Whether it is not known at the moment that it still runs.
+    doubt: AtomicBool,
     created: Instant,
     was_ready: AtomicBool,
     clock: Mutex<Clock>,
@@ -57,13 +73,46 @@ enum Phase {
     Gone(Arc<SandboxFailure>),
 }
 
+/// The end of a sandbox, as far as its life knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    cause: EndCause,
+    /// What is known beyond the agent's own lines.
+    reason: Option<String>,
+    /// What is to be done about it, if that is known already.
+    hint: Option<String>,
+    /// How its container ended, if it did so by itself.
+    container: Option<ContainerEnd>,
+}
+
+impl From<EndCause> for End {
+    fn from(cause: EndCause) -> Self {
+        Self {
+            cause,
+            reason: None,
+            hint: None,
+            container: None,
+        }
+    }
+}
+
 impl Sandbox {
-    pub(crate) fn new(id: String, client: Arc<Client>, limits: &Limits, events: EventSink) -> Self {
+    pub(crate) fn new(
+        id: String,
+        client: Arc<Client>,
+        setting: Setting,
+        limits: &Limits,
+        events: EventSink,
+    ) -> Self {
         Self {
             id,
             client,
+            setting,
             session: OnceLock::new(),
+            begun: Notify::new(),
             pid: OnceLock::new(),
+            inside: OnceLock::new(),
+            doubt: AtomicBool::new(false),
             created: Instant::now(),
             was_ready: AtomicBool::new(false),
             clock: Mutex::new(Clock::new(limits)),
@@ -82,11 +131,21 @@ impl Sandbox {
         &self.client
     }
 
+    pub(crate) fn setting(&self) -> Setting {
+        self.setting
+    }
+
     /// Gives the sandbox to a session; it never changes hands again.
     pub(crate) fn begin(&self, session: &SessionId) {
         if self.session.set(session.clone()).is_ok() {
             self.clock().begin(Instant::now());
+            self.begun.notify_one();
         }
+    }
+
+    /// Has the sandbox end if no session takes it within `limit`.
+    pub(crate) fn wait_at_most(&self, limit: Duration) {
+        self.clock().wait_until(Instant::now().checked_add(limit));
     }
 
     /// Tells whether it takes no calls any more.
@@ -142,28 +201,47 @@ impl Sandbox {
         });
     }
 
-    /// Returns why it ended, if it has ended or does so within `limit`.
-    pub(crate) async fn end_within(&self, limit: Duration) -> Option<EndCause> {
+    /// Returns how it ended, if it has ended or does so within `limit`; longer, while that is in doubt.
+    pub(crate) async fn end_within(&self, limit: Duration) -> Option<Arc<SandboxFailure>> {
         let ended = |phase: &Phase| matches!(phase, Phase::Ended(_) | Phase::Gone(_));
-        match timeout(limit, self.reached(ended)).await {
-            Ok(Phase::Ended(failure) | Phase::Gone(failure)) => Some(failure.cause.clone()),
+        let mut reached = timeout(limit, self.reached(ended)).await;
+        if reached.is_err() && self.doubt.load(Ordering::Relaxed) {
+            reached = timeout(DOUBT_LIMIT * 2, self.reached(ended)).await;
+        }
+        match reached {
+            Ok(Phase::Ended(failure) | Phase::Gone(failure)) => Some(failure),
             _ => None,
+        }
+    }
+
+    /// Tells whether it was ended because no session took it for so long.
+    pub(crate) fn is_over_for_age(&self) -> bool {
+        match &*self.phase.borrow() {
+            Phase::Ended(failure) | Phase::Gone(failure) => {
+                matches!(failure.cause, EndCause::MaxLifetime { .. })
+            }
+            Phase::Starting | Phase::Ready { .. } => false,
+        }
+    }
+
+    /// Whether it takes calls now, or is on its way there.
+    pub(crate) fn state(&self) -> SandboxState {
+        match &*self.phase.borrow() {
+            Phase::Starting => SandboxState::Starting,
+            Phase::Ready { answers: true } => SandboxState::Ready,
+            Phase::Ready { answers: false } => SandboxState::Unresponsive,
+            Phase::Ended(_) | Phase::Gone(_) => SandboxState::Ended,
         }
     }
 
     pub(crate) fn status(&self, with_log: bool) -> SandboxStatus {
         let usage = self.clock().usage();
-        let state = match &*self.phase.borrow() {
-            Phase::Starting => SandboxState::Starting,
-            Phase::Ready { answers: true } => SandboxState::Ready,
-            Phase::Ready { answers: false } => SandboxState::Unresponsive,
-            Phase::Ended(_) | Phase::Gone(_) => SandboxState::Ended,
-        };
         SandboxStatus {
             id: self.id.clone(),
             session: self.session.get().cloned(),
-            state,
+            state: self.state(),
             pid: self.pid.get().copied(),
+            container: self.inside.get().map(|it| it.short_id().to_owned()),
             started: unix_seconds(self.created),
             last_used: usage.last_used.map(unix_seconds),
             invocations: usage.invocations,
@@ -201,12 +279,51 @@ impl Sandbox {
         });
     }
 
-    fn failure(&self, cause: EndCause, reason: Option<String>) -> SandboxFailure {
-        let tail = self.tail();
+    /// Waits until somebody wants it to end.
+    async fn wish(&self) -> EndCause {
+        let mut asked = self.asked.subscribe();
+        match asked.wait_for(Option::is_some).await {
+            Ok(cause) => cause.clone().unwrap_or(EndCause::Stopped),
+            // Not possible while `self` holds the sender.
+            Err(_) => EndCause::Stopped,
+        }
+    }
+
+    /// Waits for its session; one waits at a time.
+    async fn its_session(&self) -> &SessionId {
+        loop {
+            if let Some(session) = self.session.get() {
+                return session;
+            }
+            self.begun.notified().await;
+        }
+    }
+
+    fn failure(&self, end: End) -> SandboxFailure {
+        let End {
+            cause,
+            reason,
+            hint,
+            container,
+        } = end;
+        let (said, log_tail) = {
+            let tail = self.tail();
+            (tail.reason(), tail.lines())
+        };
+        let listening = self.listening();
+        let evidence = Evidence {
+            setting: self.setting,
+            cause: &cause,
+            lines: &log_tail,
+            listening: listening.as_ref(),
+        };
+        let hint = hint.or_else(|| evidence.hint());
         SandboxFailure {
             cause,
-            reason: reason.or_else(|| tail.reason()),
-            log_tail: tail.lines(),
+            reason: reason.or(said),
+            log_tail,
+            hint,
+            container,
         }
     }
 

@@ -32,12 +32,12 @@ pub(crate) async fn each_line(
 
 /// Cuts bytes into lines.
 #[derive(Debug, Default)]
-struct Lines {
+pub(crate) struct Lines {
     open: Vec<u8>,
 }
 
 impl Lines {
-    fn push(&mut self, bytes: &[u8], line: &mut impl FnMut(String)) {
+    pub(crate) fn push(&mut self, bytes: &[u8], line: &mut impl FnMut(String)) {
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
             match part.strip_suffix(b"\n") {
                 Some(end) => {
@@ -49,7 +49,8 @@ impl Lines {
         }
     }
 
-    fn finish(&mut self, line: &mut impl FnMut(String)) {
+    /// Hands on what has no end yet.
+    pub(crate) fn finish(&mut self, line: &mut impl FnMut(String)) {
         if !self.open.is_empty() {
             self.emit(line);
         }

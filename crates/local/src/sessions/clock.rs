@@ -15,8 +15,10 @@ use crate::spec::Limits;
 pub(crate) struct Clock {
     idle_timeout: Duration,
     max_lifetime: Duration,
-    /// When its session began; a sandbox that waits for the first session does not age.
+    /// When its session began; before that, only [`wait_until`](Self::wait_until) ends it.
     begun: Option<Instant>,
+    /// So long it waits for a session.
+    waits_until: Option<Instant>,
     /// The last moment at which it had something to do.
     last_active: Option<Instant>,
     last_used: Option<Instant>,
@@ -50,6 +52,7 @@ impl Clock {
             idle_timeout: limits.idle_timeout,
             max_lifetime: limits.max_lifetime,
             begun: None,
+            waits_until: None,
             last_active: None,
             last_used: None,
             open: 0,
@@ -57,6 +60,11 @@ impl Clock {
             busy: false,
             ended: false,
         }
+    }
+
+    /// From then on no session takes it any more.
+    pub(crate) fn wait_until(&mut self, end: Option<Instant>) {
+        self.waits_until = end;
     }
 
     /// Starts both clocks: the session has begun.
@@ -113,7 +121,12 @@ impl Clock {
 
     pub(crate) fn verdict(&self, now: Instant) -> Verdict {
         let (Some(begun), Some(last_active)) = (self.begun, self.last_active) else {
-            return Verdict::Lives { until: None };
+            let until = self.waits_until;
+            return if until.is_some_and(|end| now >= end) {
+                Verdict::Over(EndCause::max_lifetime(self.max_lifetime))
+            } else {
+                Verdict::Lives { until }
+            };
         };
         let life_ends = begun.checked_add(self.max_lifetime);
         if life_ends.is_some_and(|end| now >= end) {
@@ -142,6 +155,7 @@ mod tests {
     fn begun() -> Clock {
         let mut clock = Clock::new(&Limits {
             max_sandboxes: 1,
+            spares: 0,
             idle_timeout: 15 * MINUTE,
             max_lifetime: 8 * 60 * MINUTE,
             start_limit: MINUTE,
@@ -250,6 +264,24 @@ mod tests {
         );
         clock.begin(Instant::now());
         assert!(lives(&clock));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_spare_ends_at_the_age_of_a_session_unless_one_takes_it() {
+        let limits = Limits::default();
+        let spare = || {
+            let mut clock = Clock::new(&limits);
+            clock.wait_until(Some(Instant::now() + limits.max_lifetime));
+            clock
+        };
+        let (mut taken, waiting) = (spare(), spare());
+        advance(479 * MINUTE).await;
+        assert!(lives(&taken) && lives(&waiting));
+        taken.begin(Instant::now());
+        advance(MINUTE).await;
+        assert!(lives(&taken), "its session is a minute old");
+        let over = Verdict::Over(EndCause::MaxLifetime { seconds: 28_800 });
+        assert_eq!(waiting.verdict(Instant::now()), over);
     }
 
     #[tokio::test(start_paused = true)]

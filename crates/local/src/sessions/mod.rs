@@ -3,10 +3,11 @@
 //! It starts sandboxes and has them ended; what a sandbox is and how calls travel is not its matter.
 
 pub(crate) mod clock;
+mod spares;
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,42 +16,44 @@ use tokio_util::task::TaskTracker;
 
 use crate::error::{EndCause, SandboxFailure};
 use crate::event::{Event, EventSink};
-use crate::process_tree::{self, Family, Mark};
 use crate::run_dir::RunDir;
 use crate::sandbox::client::Client;
+use crate::sandbox::hints::Setting;
+use crate::sandbox::kind::Kind;
 use crate::sandbox::{self, Call, Sandbox};
-use crate::spec::{FrontDoorConfig, Limits, SandboxSpec};
+use crate::spec::{FrontDoorConfig, Limits};
 use crate::status::SandboxStatus;
+use spares::Spares;
 
 /// All sessions of a front door.
 pub(crate) struct Sessions {
-    spec: Arc<SandboxSpec>,
+    kind: Kind,
     limits: Limits,
-    project: String,
-    instance: String,
     events: EventSink,
     table: Mutex<Table>,
     started: AtomicU64,
     lives: TaskTracker,
+    /// Whether all has ended in order, and nothing is left to be killed.
+    over: AtomicBool,
 }
 
 struct Table {
     by_session: HashMap<SessionId, Arc<Sandbox>>,
-    /// Started before any session came; the first takes it.
-    waiting: Option<Arc<Sandbox>>,
+    spares: Spares,
     /// Gone once the front door ends: then no sandbox is started any more.
     run_dir: Option<RunDir>,
 }
 
 impl Table {
     fn everyone(&self) -> impl Iterator<Item = &Arc<Sandbox>> {
-        self.by_session.values().chain(&self.waiting)
+        self.by_session.values().chain(self.spares.iter())
     }
 
-    /// Forgets a sandbox of which nothing is left; its session may have another by now.
-    fn forget(&mut self, gone: &Arc<Sandbox>) {
+    /// Forgets a sandbox of which nothing is left; its session may have another by now. Returns how soon it is to be
+    /// replaced, if it waited for one.
+    fn forget(&mut self, gone: &Arc<Sandbox>) -> Option<Duration> {
         self.by_session.retain(|_, it| !Arc::ptr_eq(it, gone));
-        self.waiting.take_if(|it| Arc::ptr_eq(it, gone));
+        self.spares.forget(gone)
     }
 }
 
@@ -72,40 +75,41 @@ pub(crate) enum Refusal {
 }
 
 impl Sessions {
-    pub(crate) fn new(config: &FrontDoorConfig, run_dir: RunDir) -> Self {
+    pub(crate) fn new(config: &FrontDoorConfig, kind: Kind, run_dir: RunDir) -> Self {
         Self {
-            spec: Arc::new(config.spec.clone()),
+            kind,
             limits: config.limits,
-            project: config.orphan_mark.clone(),
-            instance: config.instance.clone(),
             events: Arc::clone(&config.events),
             table: Mutex::new(Table {
                 by_session: HashMap::new(),
-                waiting: None,
+                spares: Spares::new(config.limits.spares),
                 run_dir: Some(run_dir),
             }),
             started: AtomicU64::new(0),
             lives: TaskTracker::new(),
+            over: AtomicBool::new(false),
         }
     }
 
-    /// Starts a sandbox for the first session and waits until it is healthy.
+    /// Starts a sandbox for the first session and waits until it is healthy; those that are to wait beside it follow.
     pub(crate) async fn warm_up(self: &Arc<Self>) -> Result<(), SandboxFailure> {
         let started = {
             let mut table = self.table();
             let started = self.start(&table, None);
-            table.waiting = started.as_ref().ok().cloned();
+            if let Ok(first) = &started {
+                table.spares.add(Arc::clone(first));
+            }
             started
         };
-        let sandbox = started.map_err(|refusal| SandboxFailure {
-            cause: EndCause::NotStarted {
-                error: refusal.to_string(),
-            },
-            reason: None,
-            log_tail: Vec::new(),
+        let sandbox = started.map_err(|refusal| {
+            let error = refusal.to_string();
+            SandboxFailure::of_cause(EndCause::NotStarted { error })
         })?;
         match sandbox.ready().await {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.replenish(&mut self.table());
+                Ok(())
+            }
             Err(failure) => {
                 sandbox.end(failure.cause.clone()).await;
                 Err(SandboxFailure::clone(&failure))
@@ -139,7 +143,7 @@ impl Sessions {
                     limit: self.limits.max_sandboxes,
                 });
             }
-            let waiting = table.waiting.take().filter(|it| !it.has_ended());
+            let waiting = table.spares.take();
             took_waiting = waiting.is_some();
             let sandbox = match waiting {
                 Some(sandbox) => {
@@ -149,6 +153,7 @@ impl Sessions {
                 None => self.start(&table, Some(session))?,
             };
             table.by_session.insert(session.clone(), sandbox);
+            self.replenish(&mut table);
         }
     }
 
@@ -183,10 +188,12 @@ impl Sessions {
         }
         self.lives.close();
         self.lives.wait().await;
+        self.kind.finish().await;
+        self.over.store(true, Ordering::Relaxed);
         drop(run_dir);
     }
 
-    /// Kills all sandboxes on the spot, for a front door that is dropped. It blocks for some milliseconds.
+    /// Kills all sandboxes on the spot, for a front door that is dropped. It blocks until they are gone.
     pub(crate) fn kill_all(&self) {
         let run_dir = {
             let mut table = self.table();
@@ -196,14 +203,9 @@ impl Sessions {
             }
             table.run_dir.take()
         };
-        if !self.lives.is_empty() {
-            let family = Family::Instance {
-                project: self.project.clone(),
-                instance: self.instance.clone(),
-            };
-            if let Err(error) = process_tree::end(&family, Duration::ZERO) {
-                tracing::warn!(%error, "cannot look for the processes of sandboxes");
-            }
+        // The lives tell nothing here: they may have been dropped before, with the runtime.
+        if !self.over.swap(true, Ordering::Relaxed) {
+            self.kind.kill_all();
         }
         drop(run_dir);
     }
@@ -224,6 +226,24 @@ impl Sessions {
         &self.limits
     }
 
+    pub(crate) fn setting(&self) -> Setting {
+        self.kind.setting()
+    }
+
+    /// Starts sandboxes until as many wait as are wanted.
+    fn replenish(self: &Arc<Self>, table: &mut Table) {
+        for _ in 0..table.spares.missing() {
+            match self.start(table, None) {
+                Ok(spare) => table.spares.add(spare),
+                Err(Refusal::Closed) => return,
+                Err(refusal) => {
+                    tracing::debug!(%refusal, "no sandbox can be kept waiting");
+                    return;
+                }
+            }
+        }
+    }
+
     /// Starts a sandbox; it lives in a task of its own, whoever waits for it or leaves.
     fn start(
         self: &Arc<Self>,
@@ -232,33 +252,44 @@ impl Sessions {
     ) -> Result<Arc<Sandbox>, Refusal> {
         let run_dir = table.run_dir.as_ref().ok_or(Refusal::Closed)?;
         let id = (self.started.fetch_add(1, Ordering::Relaxed) + 1).to_string();
-        let dir = run_dir.sandbox(&id)?;
-        let client = Client::new(dir.socket());
-        let mark = Mark {
-            project: self.project.clone(),
-            instance: self.instance.clone(),
-            sandbox: id.clone(),
-        };
+        let plan = self.kind.plan(run_dir, &id)?;
+        let client = Client::new(plan.place());
         let events = Arc::clone(&self.events);
-        let sandbox = Arc::new(Sandbox::new(id, client, &self.limits, events));
-        if let Some(session) = session {
-            sandbox.begin(session);
+        let sandbox = Sandbox::new(id, client, self.kind.setting(), &self.limits, events);
+        let sandbox = Arc::new(sandbox);
+        match session {
+            Some(session) => sandbox.begin(session),
+            // What another would replace must not wait for ever: the environment it was given may be outdated.
+            None if self.limits.spares > 0 => sandbox.wait_at_most(self.limits.max_lifetime),
+            None => {}
         }
-        let life = sandbox::live(
-            Arc::clone(&sandbox),
-            Arc::clone(&self.spec),
-            dir,
-            mark,
-            self.limits,
-        );
+        let life = sandbox::live(Arc::clone(&sandbox), plan, self.limits);
         let (sessions, ended) = (Arc::downgrade(self), Arc::clone(&sandbox));
         self.lives.spawn(async move {
             life.await;
             if let Some(sessions) = sessions.upgrade() {
-                sessions.table().forget(&ended);
+                sessions.forget(&ended);
             }
         });
         Ok(sandbox)
+    }
+
+    /// Forgets a sandbox of which nothing is left, and sees to its replacement if it waited for a session.
+    fn forget(self: &Arc<Self>, gone: &Arc<Sandbox>) {
+        let pause = {
+            let mut table = self.table();
+            let pause = table.forget(gone);
+            pause.filter(|_| table.run_dir.is_some())
+        };
+        if let Some(pause) = pause {
+            let sessions = Arc::downgrade(self);
+            tokio::spawn(async move {
+                tokio::time::sleep(pause).await;
+                if let Some(sessions) = sessions.upgrade() {
+                    sessions.replenish(&mut sessions.table());
+                }
+            });
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

@@ -1,6 +1,7 @@
-//! An agent that does what a test tells it: counts, streams, hangs, dies, leaves daemons behind.
+//! An agent that does what a test tells it: counts, streams, hangs, dies, leaves daemons behind, looks around in its
+//! sandbox.
 //!
-//! It serves the contract on the Unix socket in `AGENTCORE_LISTEN`, by hand, so that it can also break it.
+//! It serves the contract on the Unix socket or the port in `AGENTCORE_LISTEN`, by hand, so that it can also break it.
 
 #![expect(
     clippy::print_stdout,
@@ -8,6 +9,8 @@
     clippy::exit,
     reason = "agents print and exit as they like, and this one stands for them"
 )]
+
+mod look;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -35,6 +38,10 @@ fn main() -> ExitCode {
         ["daemon", pid_file] => daemon(Path::new(pid_file)),
         ["daemon's parent", pid_file] => {
             start_daemon("daemon", pid_file, false);
+            ExitCode::SUCCESS
+        }
+        ["say", words] => {
+            println!("{words}");
             ExitCode::SUCCESS
         }
         _ => agent(),
@@ -105,19 +112,33 @@ async fn agent() -> ExitCode {
         Some("slowly") => STARTING.store(true, Ordering::SeqCst),
         _ => {}
     }
-    let path = environment["AGENTCORE_LISTEN"].trim_start_matches("unix:");
-    let listener = tokio::net::UnixListener::bind(path).expect("the socket is free");
     if STARTING.load(Ordering::SeqCst) {
         tokio::spawn(async {
             tokio::time::sleep(Duration::from_millis(300)).await;
             STARTING.store(false, Ordering::SeqCst);
         });
     }
-    println!("listening");
+    if environment.contains_key("TEST_STUBBORN") {
+        // Heard and not obeyed.
+        let terminate = tokio::signal::unix::SignalKind::terminate();
+        let mut asked = tokio::signal::unix::signal(terminate).expect("signals can be heard");
+        tokio::spawn(async move { while asked.recv().await.is_some() {} });
+    }
     let router = Router::new()
         .route("/ping", get(ping))
         .route("/invocations", post(invoke));
-    axum::serve(listener, router).await.expect("it serves");
+    let listen = &environment["AGENTCORE_LISTEN"];
+    if let Some(path) = listen.strip_prefix("unix:") {
+        let listener = tokio::net::UnixListener::bind(path).expect("the socket is free");
+        println!("listening");
+        axum::serve(listener, router).await.expect("it serves");
+    } else {
+        let address = environment.get("TEST_LISTEN").unwrap_or(listen);
+        let listener = tokio::net::TcpListener::bind(address).await;
+        let listener = listener.expect("the port is free");
+        println!("serving on http://{address}");
+        axum::serve(listener, router).await.expect("it serves");
+    }
     ExitCode::SUCCESS
 }
 
@@ -191,6 +212,7 @@ async fn invoke(headers: HeaderMap, request: axum::extract::Request) -> Response
             r#"{"error":"no","error_type":"ValueError"}"#,
         )
             .into_response(),
+        "look" => look::around(&order["at"], &text("path")),
         _ => report(count, &uri, &headers),
     }
 }

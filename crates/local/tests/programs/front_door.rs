@@ -23,7 +23,7 @@ async fn main() -> ExitCode {
     let config: Value = serde_json::from_str(&argument).expect("the configuration is JSON");
     let text = |key: &str| config[key].as_str().expect("the key is there").to_owned();
     let config = FrontDoorConfig {
-        agent: "my_agent".into(),
+        agent: config["agent"].as_str().unwrap_or("my_agent").into(),
         arn: text("arn"),
         instance: text("instance"),
         spec: serde_json::from_value(config["spec"].clone()).expect("the spec is complete"),

@@ -2,6 +2,8 @@
 //!
 //! Plain data. Whoever builds or finds the agent fills it in; nothing here decides how an agent is made ready.
 
+mod container;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use crate::event::EventSink;
+
+pub use container::{ContainerRoot, ContainerSpec};
 
 /// How one sandbox of the agent is started.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,6 +31,14 @@ impl From<ProcessSpec> for SandboxSpec {
     }
 }
 
+impl From<ContainerSpec> for SandboxSpec {
+    fn from(spec: ContainerSpec) -> Self {
+        Self {
+            kind: SandboxKind::Container(Box::new(spec)),
+        }
+    }
+}
+
 /// The kinds of isolation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -34,6 +46,8 @@ impl From<ProcessSpec> for SandboxSpec {
 pub enum SandboxKind {
     /// A process of its own. It shares user, files and network with everything else: no security boundary.
     Process(ProcessSpec),
+    /// A container of its own, with files, memory, processes and network of its own.
+    Container(Box<ContainerSpec>),
 }
 
 /// A command line that serves the agent on the address given in `AGENTCORE_LISTEN`.
@@ -71,8 +85,11 @@ impl fmt::Debug for ProcessSpec {
 /// How many sandboxes there may be, and how long each lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// The largest number of sessions with a live sandbox; the one that waits for the first session does not count.
+    /// The largest number of sessions with a live sandbox; those that wait for a session do not count.
     pub max_sandboxes: usize,
+    /// How many sandboxes are kept waiting for sessions to come. One is started before the front door is ready in any case;
+    /// with 0 it waits for the first session, and no other does.
+    pub spares: usize,
     /// A sandbox ends after this time without an open invocation and without background work.
     pub idle_timeout: Duration,
     /// A sandbox ends this long after its session began, whatever it does.
@@ -98,6 +115,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_sandboxes: Self::default_max_sandboxes(),
+            spares: 0,
             idle_timeout: Duration::from_mins(15),
             max_lifetime: Duration::from_hours(8),
             start_limit: Duration::from_mins(2),
