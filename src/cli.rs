@@ -57,7 +57,7 @@ pub(crate) struct GlobalArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Add an agent to this folder's project, or change it
-    Configure(configure::ConfigureArgs),
+    Configure(Box<configure::ConfigureArgs>),
     /// Run the agent
     Launch(launch::LaunchArgs),
     /// Send a payload to the agent and print its answer
@@ -93,7 +93,7 @@ impl Command {
     /// Does it.
     pub(crate) fn run(self, ctx: &Context) -> Result<ExitCode, CliError> {
         match self {
-            Self::Configure(args) => configure::run(ctx, args),
+            Self::Configure(args) => configure::run(ctx, *args),
             Self::Launch(args) => launch::run(ctx, args),
             Self::Invoke(args) => invoke::run(ctx, args),
             Self::Status(args) => status::run(ctx, args),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use crate::config::env::Env;
 use crate::error::CliError;
 use crate::ui::printer::Printer;
+use crate::ui::progress::Progress;
 
 /// What every command is given first.
 #[derive(Debug)]
@@ -32,5 +33,10 @@ impl Context {
             env: Env::from_process(),
             cwd,
         })
+    }
+
+    /// Where long steps are shown. In CI nobody watches, terminal or not.
+    pub(crate) fn progress(&self) -> Progress {
+        Progress::new(self.printer, !self.env.is_ci())
     }
 }

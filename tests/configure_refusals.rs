@@ -85,7 +85,7 @@ fn a_wrong_name_or_path_is_refused() {
     hint: use 1 to 48 letters, digits and underscores, a letter first
     $ configure -e my_agent.py --requirements-file no.txt
     error: there is no file `no.txt`
-    hint: give the file that lists the dependencies, as in `--requirements-file requirements.txt`
+    hint: give the file that lists the dependencies, for example `requirements.txt`
     $ configure -e my_agent.py --requirements-file my_agent.py
     error: `my_agent.py` is not a dependency file that pip reads
     hint: give a `.txt` or `.in` file, or `pyproject.toml`

@@ -301,7 +301,7 @@ fn mistakes_on_the_command_line_are_told_apart_from_other_failures() {
         (
             &["launch", "--local", "--sandbox", "docker"],
             9,
-            "use `--sandbox process`",
+            "`--sandbox process`",
         ),
         (&["launch", "--local", "--sandbox", "cage"], 2, "cage"),
         (

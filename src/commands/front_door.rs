@@ -10,7 +10,7 @@ use agentcore_local::{Event, EventSink};
 use serde::Serialize;
 
 use super::live::Live;
-use super::signals::{Asked, Signals};
+use super::signals::{Asked, Stage};
 use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::services::local::door::{Door, DoorError, Opened};
@@ -37,7 +37,7 @@ pub(crate) fn run(ctx: &Context, args: FrontDoorArgs) -> Result<ExitCode, CliErr
         CliError::other("cannot become independent of the terminal").caused_by(error)
     })?;
     let plan = read_plan(std::io::stdin().lock())?;
-    let held = hold(ctx, plan, Watched::UntilReady, |record| {
+    let held = hold(ctx, Stage::new()?, plan, Watched::UntilReady, |record| {
         ctx.printer.report(&Ready { ready: record })?;
         Ok(detached::let_go()?)
     });
@@ -76,18 +76,20 @@ pub(crate) enum Watched {
 /// Fails if the front door does not become ready, or cannot go on.
 pub(crate) fn hold(
     ctx: &Context,
+    stage: Stage,
     plan: Plan,
     watched: Watched,
     on_ready: impl FnOnce(&Record) -> Result<(), CliError>,
 ) -> Result<Asked, CliError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    let live = Arc::new(Live::start(ctx.printer));
+    let progress = ctx.progress();
+    let live = Arc::new(Live::start(ctx.printer, progress.clone()));
     let events = sink(&plan, Arc::clone(&live))?;
+    let (runtime, mut signals) = stage.into_parts()?;
     let held = runtime.block_on(async {
-        let mut signals = Signals::listen()?;
-        let opened = match Door::open(plan, events, signals.asked()).await {
+        let starting = progress.watch(&starting(&plan.agent));
+        let opened = Door::open(plan, events, signals.asked()).await;
+        drop(starting);
+        let opened = match opened {
             Ok(Opened::Ready(door)) => door,
             Ok(Opened::CalledOff(asked)) => return Ok(asked),
             Err(error) => return Err(failure(ctx, error)),
@@ -108,6 +110,11 @@ pub(crate) fn hold(
     drop(runtime);
     drop(live);
     held
+}
+
+/// What is being waited for until a front door is ready.
+pub(crate) fn starting(agent: &str) -> String {
+    format!("Starting the first sandbox of `{agent}`")
 }
 
 /// Writes every event to the log file and shows it.

@@ -1,42 +1,47 @@
 //! `agentcore launch --local`: runs an agent on this machine behind a front door, one sandbox a session.
 //!
-//! This file decides what will run; making the agent ready is `launch/prepare`, being the front door is `front_door`.
+//! This file has the order of things. What will happen is decided in `launch/settings` and `launch/sandbox`, making the
+//! agent ready is `launch/prepare`, being the front door is `front_door`.
 
+mod before;
+mod container;
 mod environment;
 mod prepare;
+mod process;
 mod report;
 mod sandbox;
+mod settings;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use agentcore_host::EngineChoice;
-use agentcore_local::{Limits, SandboxSpec};
+use agentcore_local::{Limits, SandboxKind, SandboxSpec};
 
+use self::before::Before;
 use self::environment::EnvArg;
-pub(super) use self::prepare::{build, python_search};
+use self::prepare::Ready;
+pub(super) use self::process::{build, python_search};
 use self::report::LaunchReport;
-use self::sandbox::{SandboxArg, SandboxKind};
+use self::sandbox::{Decision, SandboxArg};
+use self::settings::{Place, Settings};
 use super::chosen::Chosen;
 use super::front_door::{self, Watched};
-use super::signals::{Asked, Signals};
+use super::signals::{Asked, Stage};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::model::Invalid;
-use crate::model::choices::{Engine, Protocol};
-use crate::model::lifecycle::{Lifecycle, SessionSeconds};
-use crate::services::local::ask;
+use crate::model::image::ImageReference;
 use crate::services::local::detach::Background;
-use crate::services::local::door::DoorError;
-use crate::services::local::environment::Variables;
 use crate::services::local::plan::{self, DEFAULT_PORTS, Plan, Port};
-use crate::services::local::record::{Presence, Record};
-use crate::services::local::stop;
+use crate::services::local::record::Record;
 
 /// What was typed after `launch`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "In the foreground it runs until Ctrl-C (exit code 130) or SIGTERM (exit code 0)."
+    after_help = "In the foreground it runs until Ctrl-C (exit code 130) or SIGTERM (exit code 0).\n\
+        The Dockerfile of containers is `.agentcore/<agent>/Dockerfile`, unless the project has one of its own; what \
+        the last build said is in `.agentcore/logs/<agent>.build.log`."
 )]
 #[expect(
     clippy::struct_excessive_bools,
@@ -58,6 +63,12 @@ pub(crate) struct LaunchArgs {
     /// How sessions are kept apart
     #[arg(long, value_enum, default_value_t, value_name = "KIND")]
     sandbox: SandboxArg,
+    /// Keep this many sandboxes ready for sessions to come [default: 1 with containers, 0 with processes]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16), allow_negative_numbers = true)]
+    spares: Option<u16>,
+    /// Build the image on this one instead of the project's or `python:X.Y-slim`; means containers
+    #[arg(long, value_name = "IMAGE")]
+    base_image: Option<ImageReference>,
     /// Replace the agent that runs already
     #[arg(long)]
     restart: bool,
@@ -73,7 +84,7 @@ pub(crate) struct LaunchArgs {
     /// Give the agent the AWS credentials and the region of this shell
     #[arg(long)]
     aws_credentials: bool,
-    /// Run a Python agent with this interpreter
+    /// Run a Python agent with this interpreter of this machine; means processes
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
     /// Serve a Python agent with this engine: auto, native or sdk
@@ -81,76 +92,54 @@ pub(crate) struct LaunchArgs {
     engine: Option<EngineChoice>,
 }
 
-/// What will happen.
-#[derive(Debug)]
-struct Settings {
-    chosen: Chosen,
-    sandbox: SandboxKind,
-    place: Place,
-    restart: bool,
-    port: Option<u16>,
-    limits: Limits,
-    variables: Variables,
-    python: Option<PathBuf>,
-    engine: EngineChoice,
-}
-
-/// Where the front door runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Foreground,
-    Background,
-}
-
 pub(crate) fn run(ctx: &Context, args: LaunchArgs) -> Result<ExitCode, CliError> {
     let settings = Settings::resolve(args, ctx)?;
-    let before = running(&settings)?;
-    settings.say(ctx);
-    let spec = prepare::sandbox(ctx, &settings)?;
-    if before != Before::Nothing {
-        ctx.printer.status("Stopping the one that runs.");
-        stop::stop(&settings.chosen.places(), &settings.chosen.orphan_mark())?;
-    }
-    let Settings {
-        chosen,
-        sandbox,
-        place,
-        port,
-        limits,
-        ..
-    } = settings;
-    forget_session(&chosen)?;
-    let port = match (port, before) {
-        (Some(port), _) => Port::Only(port),
-        (None, Before::Running(record)) => Port::Preferably(record.port),
-        (None, Before::Starting | Before::Nothing) => Port::FirstFree,
-    };
-    let plan = make_plan(ctx, &chosen, spec, limits, port);
-    let on_ready = |record: &Record| {
-        if port == Port::FirstFree && record.port != *DEFAULT_PORTS.start() {
-            let taken = DEFAULT_PORTS.start();
-            ctx.printer.status(&format!(
-                "Port {taken} is in use; listening on {} instead.",
-                record.port
-            ));
+    let before = Before::of(&settings)?;
+    let mut stage = Stage::new()?;
+    let ready = match prepare::sandbox(ctx, &settings, &mut stage)? {
+        Ok(ready) => ready,
+        Err(asked) => {
+            stage.leave();
+            return Ok(asked.exit_code());
         }
-        ctx.printer.report(&LaunchReport::new(
-            &chosen,
-            sandbox,
-            place == Place::Background,
-            record,
-        ))
     };
-    match place {
-        Place::Foreground => front_door::hold(ctx, plan, Watched::ToTheEnd, on_ready).map(Asked::exit_code),
-        Place::Background => detach(&plan).and_then(|started| match started {
-            Started::Ready(record) => {
+    before.end(ctx, &settings.chosen)?;
+    if let (Decision::Docker(engine), Some(image)) = (&ready.decision, &ready.image)
+        && before != Before::Nothing
+        // Until just now the image of the build before was in use.
+        && let Err(asked) =
+            stage.wait_unless_asked(container::remove_earlier(&settings, engine, image))?
+    {
+        stage.leave();
+        return Ok(asked.exit_code());
+    }
+    forget_session(&settings.chosen)?;
+    let port = before.port(settings.port);
+    let Ready {
+        spec,
+        decision,
+        image,
+    } = ready;
+    let plan = make_plan(ctx, &settings, spec, decision.limits(&settings), port);
+    let on_ready = |record: &Record| {
+        let detached = settings.place == Place::Background;
+        say_ready(ctx, record, port);
+        let sandbox = decision.report(image.map(|it| it.tag));
+        let report = LaunchReport::new(&settings.chosen, sandbox, detached, record);
+        ctx.printer.report(&report)
+    };
+    match settings.place {
+        Place::Foreground => {
+            front_door::hold(ctx, stage, plan, Watched::ToTheEnd, on_ready).map(Asked::exit_code)
+        }
+        Place::Background => match detach(ctx, stage, &plan)? {
+            Ok(record) => {
                 on_ready(&record)?;
                 ctx.printer.hint("see what it does with `agentcore logs --local --follow`, end it with `agentcore stop --local`");
                 Ok(ExitCode::SUCCESS)
             }
-            Started::CalledOff(asked) => Ok(asked.exit_code()),
-        }),
+            Err(asked) => Ok(asked.exit_code()),
+        },
     }
 }
 
@@ -160,145 +149,6 @@ pub(super) fn port(text: &str) -> Result<u16, Invalid> {
         Invalid::new(format!("`{text}` is not a port"))
             .hint("use a number from 1 to 65535, or 0 for any free port")
     })
-}
-
-impl Settings {
-    fn resolve(args: LaunchArgs, ctx: &Context) -> Result<Self, CliError> {
-        let LaunchArgs {
-            agent,
-            local,
-            detach,
-            port,
-            sandbox,
-            restart,
-            max_sandboxes,
-            env,
-            env_file,
-            aws_credentials,
-            python,
-            engine,
-        } = args;
-        if !local {
-            return Err(
-                CliError::usage("this version runs agents on this machine only")
-                    .hint("add `--local`"),
-            );
-        }
-        let chosen = Chosen::resolve(ctx, agent.as_deref())?;
-        let config = &chosen.config;
-        if let Some(protocol) = config.protocol.filter(|it| *it != Protocol::Http) {
-            let message = format!(
-                "`{}` speaks {}, and this version runs only HTTP agents",
-                chosen.name,
-                protocol.as_str()
-            );
-            return Err(CliError::configuration(message)
-                .hint("run its file without AgentCore, or write `protocol: HTTP` if it has `/invocations`"));
-        }
-        let given = environment::Given {
-            env,
-            files: env_file,
-            aws_credentials,
-        };
-        let variables = given.resolve(ctx, config.environment.as_ref())?;
-        let engine = engine.unwrap_or(match config.engine {
-            None | Some(Engine::Auto) => EngineChoice::Auto,
-            Some(Engine::Native) => EngineChoice::Native,
-            Some(Engine::Sdk) => EngineChoice::Sdk,
-        });
-        Ok(Self {
-            sandbox: sandbox.decide()?,
-            place: if detach {
-                Place::Background
-            } else {
-                Place::Foreground
-            },
-            restart,
-            port,
-            limits: limits(config.lifecycle.unwrap_or_default(), max_sandboxes),
-            variables,
-            python,
-            engine,
-            chosen,
-        })
-    }
-
-    /// What the user should know before the agent starts.
-    fn say(&self, ctx: &Context) {
-        let name = &self.chosen.name;
-        ctx.printer.status(&format!(
-            "Each session of `{name}` gets a process of its own: {}.",
-            self.sandbox.reason
-        ));
-        ctx.printer
-            .status("A process is no security boundary: the agent can do whatever you can do.");
-        if self.chosen.config.authorizer.is_some() {
-            ctx.printer.status(&format!(
-                "The authorizer of `{name}` is not enforced on this machine yet."
-            ));
-        }
-    }
-}
-
-fn limits(lifecycle: Lifecycle, max_sandboxes: Option<u32>) -> Limits {
-    let Lifecycle {
-        idle_timeout,
-        max_lifetime,
-    } = lifecycle;
-    let lifetime = max_lifetime.unwrap_or(SessionSeconds::DEFAULT_LIFETIME);
-    // A lifetime that is shorter than the default idle time makes both the same, as the service does.
-    let idle = idle_timeout.unwrap_or(SessionSeconds::DEFAULT_IDLE.min(lifetime));
-    let max_sandboxes = max_sandboxes.map_or_else(Limits::default_max_sandboxes, |it| {
-        usize::try_from(it).unwrap_or(usize::MAX)
-    });
-    Limits {
-        max_sandboxes,
-        idle_timeout: idle.duration(),
-        max_lifetime: lifetime.duration(),
-        ..Limits::default()
-    }
-}
-
-/// What runs already, and is to be replaced.
-#[derive(Debug, PartialEq, Eq)]
-enum Before {
-    Nothing,
-    Starting,
-    Running(Record),
-}
-
-/// Tells what runs already.
-///
-/// # Errors
-///
-/// Fails if something does and is not to be replaced.
-fn running(settings: &Settings) -> Result<Before, CliError> {
-    let Settings {
-        chosen, restart, ..
-    } = settings;
-    let before = match chosen.places().look().map_err(DoorError::State)? {
-        Presence::Absent | Presence::Stale(_) => return Ok(Before::Nothing),
-        Presence::Starting => Before::Starting,
-        Presence::Running(record) => Before::Running(record),
-    };
-    if *restart {
-        return Ok(before);
-    }
-    let record = match before {
-        Before::Running(record) => Some(record),
-        Before::Starting | Before::Nothing => None,
-    };
-    if let Some(record) = &record
-        && ask::ask(record).is_err()
-        && ask::has_died(&chosen.places()).map_err(DoorError::State)?
-    {
-        return Ok(Before::Nothing);
-    }
-    Err(DoorError::AlreadyRunning {
-        agent: chosen.name.to_string(),
-        record,
-    }
-    .into())
 }
 
 /// A new launch has new sandboxes: no session of before can be continued.
@@ -313,11 +163,12 @@ fn forget_session(chosen: &Chosen) -> Result<(), CliError> {
 
 fn make_plan(
     ctx: &Context,
-    chosen: &Chosen,
+    settings: &Settings,
     spec: SandboxSpec,
     limits: Limits,
     port: Port,
 ) -> Plan {
+    let chosen = &settings.chosen;
     let aws = chosen.config.aws.as_ref();
     let text = |value: Option<String>, default: &str| value.unwrap_or_else(|| default.to_owned());
     let region = text(
@@ -343,26 +194,44 @@ fn make_plan(
     }
 }
 
-/// What became of the background program.
-enum Started {
-    Ready(Record),
-    CalledOff(Asked),
+/// What is worth saying of a front door beyond its report.
+fn say_ready(ctx: &Context, record: &Record, port: Port) {
+    if port == Port::FirstFree && record.port != *DEFAULT_PORTS.start() {
+        let taken = DEFAULT_PORTS.start();
+        ctx.printer.status(&format!(
+            "Port {taken} is in use; listening on {} instead.",
+            record.port
+        ));
+    }
+    for engine in &record.unseen {
+        ctx.printer.warn(&format!(
+            "containers of an earlier launch may be left on the Docker engine at {engine}, which does not answer"
+        ));
+        ctx.printer.hint(
+            "start that engine; `agentcore stop --local` and the next launch look for them again",
+        );
+    }
 }
 
-fn detach(plan: &Plan) -> Result<Started, CliError> {
-    let program = prepare::this_program()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let mut signals = Signals::listen()?;
-        let mut background = Background::start(&program, plan).await?;
-        tokio::select! {
-            ready = background.ready() => Ok(Started::Ready(ready?)),
-            asked = signals.asked() => {
-                background.end().await;
-                Ok(Started::CalledOff(asked))
-            }
-        }
-    })
+/// Starts a front door in the background and waits until it is ready, or until somebody asks for the end.
+fn detach(ctx: &Context, mut stage: Stage, plan: &Plan) -> Result<Result<Record, Asked>, CliError> {
+    let program = process::this_program()?;
+    // From here on, so that no signal finds the one that was started and not the one who waits for it.
+    stage.listen()?;
+    let (progress, starting) = (ctx.progress(), front_door::starting(&plan.agent));
+    let starting = match &plan.spec.kind {
+        // A container takes long enough to be announced where only lines are shown, too.
+        SandboxKind::Container(_) => progress.begin(&starting),
+        _ => progress.watch(&starting),
+    };
+    let mut background = stage.wait(Background::start(&program, plan))?;
+    let waited = stage.wait_unless_asked(background.ready())?;
+    if waited.is_err() {
+        stage.wait(background.end());
+    }
+    drop(starting);
+    match waited {
+        Ok(ready) => Ok(Ok(ready?)),
+        Err(asked) => Ok(Err(asked)),
+    }
 }

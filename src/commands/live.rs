@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use crate::services::local::log_entry::Entry;
 use crate::ui::log_lines::LogLine;
 use crate::ui::printer::Printer;
+use crate::ui::progress::Progress;
 
 /// How many lines may wait for the terminal; what comes beyond is only in the log file.
 const WAITING: usize = 10_000;
@@ -23,8 +24,8 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Begins to show on `printer`.
-    pub(crate) fn start(printer: Printer) -> Self {
+    /// Begins to show on `printer`, above what `progress` shows there.
+    pub(crate) fn start(printer: Printer, progress: Progress) -> Self {
         let (sender, receiver) = mpsc::sync_channel::<Entry>(WAITING);
         let thread = std::thread::spawn(move || {
             for entry in receiver {
@@ -34,7 +35,7 @@ impl Live {
                     sandbox: entry.sandbox.as_deref(),
                     text: &entry.text(),
                 };
-                printer.status(&line.to_string());
+                progress.above(|| printer.status(&line.to_string()));
             }
         });
         Self {

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Who asked for the end.
@@ -55,6 +56,92 @@ impl Signals {
             _ = self.terminate.recv() => Asked::Terminated,
             _ = hang_up => Asked::Terminated,
         }
+    }
+}
+
+/// Where a command waits for what takes long, from its first look at an engine to the end of a front door.
+///
+/// As long as nobody listens, a signal ends the program as it does any other; from then on every one is heard, also those
+/// that come between two steps.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    runtime: Runtime,
+    signals: Option<Signals>,
+}
+
+impl Stage {
+    /// A stage on which nobody listens yet.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the system gives no threads.
+    pub(crate) fn new() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            runtime,
+            signals: None,
+        })
+    }
+
+    /// Waits for `work`.
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Waits for `work` and listens; if somebody asks for the end first, `work` is dropped.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the system lets nobody listen.
+    pub(crate) fn wait_unless_asked<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+    ) -> io::Result<Result<T, Asked>> {
+        let Self { runtime, signals } = self;
+        runtime.block_on(async {
+            let signals = match signals {
+                Some(signals) => signals,
+                None => signals.insert(Signals::listen()?),
+            };
+            Ok(tokio::select! {
+                biased;
+                asked = signals.asked() => Err(asked),
+                done = work => Ok(done),
+            })
+        })
+    }
+
+    /// Begins to listen, if nobody did.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the system lets nobody listen.
+    pub(crate) fn listen(&mut self) -> io::Result<()> {
+        if self.signals.is_none() {
+            self.signals = Some(self.runtime.block_on(async { Signals::listen() })?);
+        }
+        Ok(())
+    }
+
+    /// Ends without waiting for work that nobody waits for any more.
+    pub(crate) fn leave(self) {
+        self.runtime.shutdown_background();
+    }
+
+    /// The runtime, and the ears that have listened so far.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the system lets nobody listen.
+    pub(crate) fn into_parts(self) -> io::Result<(Runtime, Signals)> {
+        let Self { runtime, signals } = self;
+        let signals = match signals {
+            Some(signals) => signals,
+            None => runtime.block_on(async { Signals::listen() })?,
+        };
+        Ok((runtime, signals))
     }
 }
 

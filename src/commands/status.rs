@@ -44,6 +44,9 @@ struct FrontDoor {
     arn: String,
     instance: String,
     max_sandboxes: usize,
+    /// Where its containers are, if it has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<String>,
     sandboxes: Vec<SandboxStatus>,
 }
 
@@ -110,6 +113,7 @@ fn look(chosen: &Chosen) -> Result<LocalStatus, CliError> {
                 arn,
                 instance,
                 max_sandboxes,
+                engine: record.engine.as_ref().map(ToString::to_string),
                 sandboxes,
             };
             Ok(LocalStatus {
@@ -170,6 +174,7 @@ impl fmt::Display for FrontDoor {
             arn,
             instance: _,
             max_sandboxes,
+            engine,
             sandboxes,
         } = self;
         let now = u64::try_from(Timestamp::now().as_second()).unwrap_or_default();
@@ -177,6 +182,9 @@ impl fmt::Display for FrontDoor {
         writeln!(f, "{arn}")?;
         let taken = sandboxes.iter().filter(|it| it.session.is_some()).count();
         write!(f, "{taken} of at most {max_sandboxes} sessions")?;
+        if let Some(engine) = engine {
+            write!(f, ", each in a container of the engine at {engine}")?;
+        }
         for SandboxStatus {
             id,
             session,
@@ -185,6 +193,7 @@ impl fmt::Display for FrontDoor {
             open,
             busy,
             last_used,
+            container,
             ..
         } in sandboxes
         {
@@ -194,6 +203,9 @@ impl fmt::Display for FrontDoor {
             };
             let plural = if *invocations == 1 { "" } else { "s" };
             write!(f, "\n  {name}: {state}, {invocations} invocation{plural}")?;
+            if let Some(container) = container {
+                write!(f, ", container {container}")?;
+            }
             if *open > 0 {
                 write!(f, ", {open} open")?;
             }

@@ -8,7 +8,8 @@ use serde::Serialize;
 use super::chosen::{self, Chosen};
 use crate::config::project::Project;
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
+use crate::services::local::orphans::Unseen;
 use crate::services::local::record::Places;
 use crate::services::local::stop::{self, StopError, Stopped};
 
@@ -49,8 +50,23 @@ struct StoppedAgent {
 pub(crate) fn run(ctx: &Context, args: StopArgs) -> Result<ExitCode, CliError> {
     let targets = resolve(args, ctx)?;
     let agents = stop_all(targets)?;
-    ctx.printer.report(&StopReport { agents })?;
-    Ok(ExitCode::SUCCESS)
+    let report = StopReport { agents };
+    ctx.printer.report(&report)?;
+    let mut code = ExitCode::SUCCESS;
+    for StoppedAgent { agent, stopped } in &report.agents {
+        for Unseen { engine, reason } in &stopped.unseen {
+            let what = format!(
+                "containers of `{agent}` may be left on the Docker engine at {engine}: {reason}"
+            );
+            ctx.printer.warn(&what);
+            code = ExitCode::from(Kind::Engine.code());
+        }
+    }
+    if code != ExitCode::SUCCESS {
+        ctx.printer
+            .hint("start that engine and run the command again");
+    }
+    Ok(code)
 }
 
 fn resolve(args: StopArgs, ctx: &Context) -> Result<Vec<Target>, CliError> {
@@ -118,24 +134,38 @@ impl fmt::Display for StoppedAgent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             agent,
-            stopped: Stopped {
-                was_running,
-                orphans,
-            },
+            stopped:
+                Stopped {
+                    was_running,
+                    orphans,
+                    orphan_containers,
+                    unseen: _,
+                },
         } = self;
-        match (was_running, orphans) {
-            (true, 0) => write!(f, "Stopped {agent}"),
-            (false, 0) => write!(f, "{agent} did not run on this machine"),
-            (true, count) => write!(
+        let orphans = [
+            (*orphans, "process", "es"),
+            (*orphan_containers, "container", "s"),
+        ];
+        let left: Vec<String> = orphans
+            .into_iter()
+            .filter(|(count, ..)| *count > 0)
+            .map(|(count, noun, plural)| {
+                let plural = if count == 1 { "" } else { plural };
+                format!("{count} {noun}{plural}")
+            })
+            .collect();
+        let left = left.join(" and ");
+        match (was_running, left.as_str()) {
+            (true, "") => write!(f, "Stopped {agent}"),
+            (false, "") => write!(f, "{agent} did not run on this machine"),
+            (true, left) => write!(
                 f,
-                "Stopped {agent}, and {count} processes that an earlier front door left behind"
+                "Stopped {agent}, and {left} that an earlier front door left behind"
             ),
-            (false, count) => {
-                write!(
-                    f,
-                    "{agent} did not run; stopped {count} processes that a killed front door left behind"
-                )
-            }
+            (false, left) => write!(
+                f,
+                "{agent} did not run; stopped {left} that a killed front door left behind"
+            ),
         }
     }
 }

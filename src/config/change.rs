@@ -5,23 +5,25 @@
 use super::entrypoint::{RustTarget, Target};
 use crate::model::Invalid;
 use crate::model::authorizer::Authorizer;
-use crate::model::aws::{EcrRepository, Region, Role};
+use crate::model::aws::{EcrRepository, PythonVersion, Region, Role};
 use crate::model::choices::{Engine, Language, NetworkMode, Protocol};
 use crate::model::entrypoint::Entrypoint;
 use crate::model::environment::Assignment;
+use crate::model::image::ImageReference;
 use crate::model::lifecycle::{Lifecycle, SessionSeconds};
 use crate::model::network::{Network, SecurityGroupId, SubnetId};
 use crate::model::path::ProjectPath;
-use crate::model::project::{AgentConfig, Aws};
+use crate::model::project::{AgentConfig, Aws, Image};
 use crate::model::request_headers::RequestHeaders;
 
 /// What was given; `None` leaves a key as it is.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Changes {
     /// The new entrypoint, as it is stored and what it is on the disk.
     pub(crate) entrypoint: Option<(Entrypoint, Target)>,
     pub(crate) source: Option<ProjectPath>,
     pub(crate) language: Option<Language>,
+    pub(crate) python: Option<PythonVersion>,
     pub(crate) engine: Option<Engine>,
     pub(crate) dependencies: Option<ProjectPath>,
     pub(crate) protocol: Option<Protocol>,
@@ -30,6 +32,8 @@ pub(crate) struct Changes {
     pub(crate) request_headers: Option<RequestHeaders>,
     pub(crate) idle_timeout: Option<SessionSeconds>,
     pub(crate) max_lifetime: Option<SessionSeconds>,
+    pub(crate) base_image: Option<ImageReference>,
+    pub(crate) dockerfile: Option<ProjectPath>,
     pub(crate) region: Option<Region>,
     pub(crate) execution_role: Option<Role>,
     pub(crate) ecr_repository: Option<EcrRepository>,
@@ -56,6 +60,7 @@ impl Changes {
             entrypoint,
             source,
             language,
+            python,
             engine,
             dependencies,
             protocol,
@@ -64,6 +69,8 @@ impl Changes {
             request_headers,
             idle_timeout,
             max_lifetime,
+            base_image,
+            dockerfile,
             region,
             execution_role,
             ecr_repository,
@@ -74,6 +81,7 @@ impl Changes {
         }
         set(&mut agent.source, source);
         set(&mut agent.language, language);
+        set(&mut agent.python, python);
         set(&mut agent.engine, engine);
         set(&mut agent.dependencies, dependencies);
         set(&mut agent.protocol, protocol);
@@ -92,6 +100,7 @@ impl Changes {
                 max_lifetime.or(old_lifetime),
             )?);
         }
+        build_from(&mut agent, base_image, dockerfile);
         let mut aws = agent.aws.take().unwrap_or_default();
         set(&mut aws.region, region);
         set(&mut aws.execution_role, execution_role);
@@ -107,6 +116,27 @@ impl Changes {
 fn set<T>(key: &mut Option<T>, value: Option<T>) {
     if value.is_some() {
         *key = value;
+    }
+}
+
+/// A base image is for the Dockerfile that is written for the agent: with one of the user's own it would mean nothing, so
+/// each of the two takes the other's place.
+fn build_from(
+    agent: &mut AgentConfig,
+    base: Option<ImageReference>,
+    dockerfile: Option<ProjectPath>,
+) {
+    if base.is_some() {
+        agent.image = Some(Image {
+            base,
+            dockerfile: None,
+        });
+    }
+    if dockerfile.is_some() {
+        agent.image = Some(Image {
+            base: None,
+            dockerfile,
+        });
     }
 }
 
@@ -127,12 +157,20 @@ fn move_to(agent: &mut AgentConfig, entrypoint: Entrypoint, target: &Target) {
             agent.engine = None;
             agent.python = None;
             agent.dependencies = None;
+            agent.image = agent.image.take().and_then(without_base);
             Language::Rust
         }
     };
     if agent.language.is_some() {
         agent.language = Some(language);
     }
+}
+
+fn without_base(image: Image) -> Option<Image> {
+    image.dockerfile.is_some().then_some(Image {
+        base: None,
+        ..image
+    })
 }
 
 #[cfg(test)]
@@ -212,6 +250,44 @@ mod tests {
             ..Changes::default()
         };
         assert!(changes.apply(Some(&before)).is_err());
+    }
+
+    #[test]
+    fn a_base_image_and_an_own_dockerfile_take_each_others_place() {
+        let with = |before: Option<&AgentConfig>, base: Option<&str>, file: Option<&str>| {
+            let changes = Changes {
+                entrypoint: Some(python("a.py")),
+                base_image: base.map(|it| it.parse().unwrap()),
+                dockerfile: file.map(|it| it.parse().unwrap()),
+                ..Changes::default()
+            };
+            changes.apply(before).unwrap()
+        };
+        let image = |agent: &AgentConfig| {
+            let image = agent.image.clone().unwrap_or_default();
+            (
+                image.base.map(|it| it.to_string()),
+                image.dockerfile.map(|it| it.to_string()),
+            )
+        };
+        let based = with(None, Some("python:3.12"), None);
+        assert_eq!(image(&based), (Some("python:3.12".to_owned()), None));
+        let own = with(Some(&based), None, Some("Dockerfile"));
+        assert_eq!(image(&own), (None, Some("Dockerfile".to_owned())));
+        assert_eq!(image(&with(Some(&own), None, None)), image(&own));
+        assert_eq!(
+            image(&with(Some(&own), Some("python:3.12"), None)),
+            image(&based)
+        );
+        let to_rust = |before: &AgentConfig| {
+            let changes = Changes {
+                entrypoint: Some(rust("Cargo.toml", false)),
+                ..Changes::default()
+            };
+            changes.apply(Some(before)).unwrap()
+        };
+        assert_eq!(to_rust(&based).image, None);
+        assert_eq!(image(&to_rust(&own)), image(&own));
     }
 
     #[test]

@@ -102,6 +102,30 @@ impl Search<'_> {
         }
     }
 
+    /// The binaries to choose from, and which of them cargo itself would take; none if there is no choice, or somebody
+    /// made it.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the search's class if there is a package that cargo cannot read.
+    pub(crate) fn binaries(self) -> Result<Option<Choice>, CliError> {
+        let manifest = if self.path.is_dir() {
+            self.path.join("Cargo.toml")
+        } else {
+            self.path.to_owned()
+        };
+        let is_package = manifest.ends_with("Cargo.toml") && manifest.is_file();
+        if self.bin.is_some() || self.language == Some(Language::Python) || !is_package {
+            return Ok(None);
+        }
+        let binaries = binaries(&self.cargo_metadata(&manifest)?, &manifest);
+        let default = binaries.iter().position(|it| it.is_default);
+        Ok((binaries.len() > 1).then(|| Choice {
+            default: default.unwrap_or(0),
+            names: binaries.into_iter().map(|it| it.name).collect(),
+        }))
+    }
+
     fn file(self) -> Result<Target, CliError> {
         let Self { path, shown, .. } = self;
         let extension = path.extension().and_then(|it| it.to_str());
@@ -258,6 +282,42 @@ impl Search<'_> {
     fn wrong(self, invalid: Invalid) -> CliError {
         CliError::invalid(self.class, invalid)
     }
+}
+
+/// What there is to choose from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) names: Vec<String>,
+    /// The index of the one that is taken where nobody chooses.
+    pub(crate) default: usize,
+}
+
+/// The files of `folder` that an agent may begin in, likelier ones first: those that are known by their names, and
+/// where there are none, every Python file that is not a test or part of the packaging.
+pub(crate) fn candidates(folder: &Path, language: Option<Language>) -> Vec<String> {
+    let is_file = |name: &&str| folder.join(name).is_file();
+    let python = PYTHON_CANDIDATES
+        .into_iter()
+        .filter(|_| language != Some(Language::Rust));
+    let rust = Some("Cargo.toml").filter(|_| language != Some(Language::Python));
+    let known: Vec<_> = python.chain(rust).filter(is_file).collect();
+    if !known.is_empty() || language == Some(Language::Rust) {
+        return known.into_iter().map(str::to_owned).collect();
+    }
+    let is_agent = |name: &String| {
+        let stem = name.strip_suffix(".py").unwrap_or_default();
+        let is_test = stem.starts_with("test_") || stem.ends_with("_test");
+        let helps = ["", "setup", "conftest", "__init__"].contains(&stem);
+        !is_test && !helps
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let files = entries.filter(|it| it.path().is_file());
+    let mut names: Vec<_> = files
+        .filter_map(|it| it.file_name().into_string().ok())
+        .filter(is_agent)
+        .collect();
+    names.sort();
+    names
 }
 
 struct Binary {

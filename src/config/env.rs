@@ -1,4 +1,5 @@
-//! The environment: the only file that reads it, and the only one that knows how its variables are called.
+//! The environment: the only file that reads it. How the variables are called is known here, and in `shared` for those
+//! that are only passed on.
 //!
 //! The variables are read once, at the start; a variable that is set but malformed is an error, because falling back
 //! would do something that nobody named.
@@ -8,6 +9,9 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
+use agentcore_docker::Surroundings;
+
+use super::shared::{self, Credentials, Isolation};
 use crate::error::CliError;
 use crate::model::Invalid;
 use crate::model::aws::Region;
@@ -27,41 +31,19 @@ const CACHE: &str = "XDG_CACHE_HOME";
 const HOME: &str = "HOME";
 /// The folder for short-lived files.
 const TEMP: &str = "TMPDIR";
+/// The folder for sockets and the like, gone when the user logs out.
+const RUNTIME: &str = "XDG_RUNTIME_DIR";
+/// Where the docker command finds its engine and its configuration.
+const DOCKER_HOST: &str = "DOCKER_HOST";
+const DOCKER_CONTEXT: &str = "DOCKER_CONTEXT";
+const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+const DOCKER_TLS_VERIFY: &str = "DOCKER_TLS_VERIFY";
+/// The folder of the host binaries that go into images.
+pub(crate) const HOST_DIR: &str = "AGENTCORE_HOST_DIR";
+/// Set wherever nobody watches.
+const CI: &str = "CI";
 /// The regions that the shell names, the stronger first.
 const REGIONS: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
-
-/// What every program needs to find others, to speak the user's language and to reach the network.
-const BASIC: &[&str] = &[
-    "PATH",
-    "LANG",
-    "LANGUAGE",
-    "TZ",
-    "ALL_PROXY",
-    "HTTPS_PROXY",
-    "HTTP_PROXY",
-    "NO_PROXY",
-    "all_proxy",
-    "https_proxy",
-    "http_proxy",
-    "no_proxy",
-    "AWS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-    "NODE_EXTRA_CA_CERTS",
-    "REQUESTS_CA_BUNDLE",
-    "SSL_CERT_DIR",
-    "SSL_CERT_FILE",
-];
-
-/// How AWS credentials reach the sandbox, so that the user can be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Credentials {
-    /// The shell has them and the sandbox gets them.
-    Passed,
-    /// They were asked for and the shell names only a profile, which means nothing in a sandbox's private home.
-    OnlyAProfile,
-    /// They were asked for and the shell has none.
-    Missing,
-}
 
 /// The variables of the process, as they were when it started.
 #[derive(Clone)]
@@ -179,7 +161,7 @@ impl Env {
     /// The user's own folder for what can be made again; none for a user without a home.
     pub(crate) fn cache_dir(&self) -> Option<PathBuf> {
         self.path(CACHE)
-            .or_else(|| Some(self.path(HOME)?.join(".cache")))
+            .or_else(|| Some(self.home()?.join(".cache")))
     }
 
     /// The system's folder for short-lived files.
@@ -187,14 +169,49 @@ impl Env {
         self.path(TEMP).unwrap_or_else(|| "/tmp".into())
     }
 
-    /// What every sandbox gets of the shell.
-    pub(crate) fn basic(&self) -> BTreeMap<String, String> {
-        self.matching(|name| BASIC.contains(&name) || name.starts_with("LC_"))
+    /// The user's own folder.
+    pub(crate) fn home(&self) -> Option<PathBuf> {
+        self.path(HOME)
     }
 
-    /// The shell's AWS credentials and region as a sandbox can use them, and whether there are any.
-    pub(crate) fn aws(&self) -> (BTreeMap<String, String>, Credentials) {
-        usable_in_a_sandbox(self.matching(|name| name.starts_with("AWS_")))
+    /// What decides which Docker engine is meant, as the docker command reads it.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a variable is not UTF-8.
+    pub(crate) fn docker(&self) -> Result<Surroundings, CliError> {
+        let text = |name| Ok::<_, CliError>(self.text(name)?.map(str::to_owned));
+        let home = self.home();
+        let config_dir = self.path(DOCKER_CONFIG);
+        Ok(Surroundings {
+            host: text(DOCKER_HOST)?,
+            context: text(DOCKER_CONTEXT)?,
+            config_dir: config_dir.or_else(|| Some(home.as_ref()?.join(".docker"))),
+            home,
+            runtime_dir: self.path(RUNTIME),
+            tls_verify: self.path(DOCKER_TLS_VERIFY).is_some(),
+        })
+    }
+
+    /// Whether this is an automatic build, whose output nobody watches as it comes.
+    pub(crate) fn is_ci(&self) -> bool {
+        self.raw(CI)
+            .is_some_and(|it| !it.is_empty() && it != "false" && it != "0")
+    }
+
+    /// The folder of the host binaries that go into images, if one is named.
+    pub(crate) fn host_dir(&self) -> Option<PathBuf> {
+        self.path(HOST_DIR)
+    }
+
+    /// What every sandbox of this kind gets of the shell.
+    pub(crate) fn basic(&self, isolation: Isolation) -> BTreeMap<String, String> {
+        self.matching(|name| shared::is_basic(name, isolation))
+    }
+
+    /// The shell's AWS credentials and region as a sandbox of this kind can use them, and whether there are any.
+    pub(crate) fn aws(&self, isolation: Isolation) -> (BTreeMap<String, String>, Credentials) {
+        shared::usable(self.matching(|name| name.starts_with("AWS_")), isolation)
     }
 
     /// The variables whose names `wanted` accepts. What is not UTF-8 is of no use to an agent and left out.
@@ -206,37 +223,6 @@ impl Env {
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect()
     }
-}
-
-/// Leaves out of the AWS variables what would mean nothing in a sandbox, whose home is its own.
-fn usable_in_a_sandbox(
-    mut aws: BTreeMap<String, String>,
-) -> (BTreeMap<String, String>, Credentials) {
-    const PROFILES: [&str; 2] = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE"];
-    const FILES: [&str; 2] = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
-    const CREDENTIALS: [&str; 5] = [
-        "AWS_ACCESS_KEY_ID",
-        "AWS_WEB_IDENTITY_TOKEN_FILE",
-        "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        "AWS_BEARER_TOKEN_BEDROCK",
-    ];
-    let has = |names: &[&str]| {
-        names
-            .iter()
-            .any(|it| aws.get(*it).is_some_and(|value| !value.is_empty()))
-    };
-    let (files, profile) = (has(&FILES), has(&PROFILES));
-    let credentials = match (files || has(&CREDENTIALS), profile) {
-        (true, _) => Credentials::Passed,
-        (false, true) => Credentials::OnlyAProfile,
-        (false, false) => Credentials::Missing,
-    };
-    if !files {
-        // A profile that the private home does not have makes every AWS SDK fail, keys or no keys.
-        aws.retain(|name, _| !PROFILES.contains(&name.as_str()));
-    }
-    (aws, credentials)
 }
 
 /// Names only: the values of an environment are secrets.
@@ -294,58 +280,36 @@ mod tests {
         );
     }
 
-    fn variables(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
-        pairs
-            .iter()
-            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-            .collect()
+    #[test]
+    fn the_engine_is_looked_for_as_the_docker_command_does() {
+        assert_eq!(env(&[]).docker().unwrap(), Surroundings::default());
+        let found = env(&[
+            ("DOCKER_HOST", "tcp://127.0.0.1:2375"),
+            ("DOCKER_CONTEXT", ""),
+            ("DOCKER_TLS_VERIFY", "0"),
+            ("HOME", "/h"),
+            ("XDG_RUNTIME_DIR", "/run/user/1"),
+        ]);
+        let expected = Surroundings {
+            host: Some("tcp://127.0.0.1:2375".into()),
+            context: None,
+            config_dir: Some("/h/.docker".into()),
+            home: Some("/h".into()),
+            runtime_dir: Some("/run/user/1".into()),
+            // The docker command takes any value for a yes.
+            tls_verify: true,
+        };
+        assert_eq!(found.docker().unwrap(), expected);
+        let named = env(&[("HOME", "/h"), ("DOCKER_CONFIG", "/c")]);
+        assert_eq!(named.docker().unwrap().config_dir, Some("/c".into()));
     }
 
     #[test]
-    fn the_shell_gives_a_short_list() {
-        let wanted = [
-            ("PATH", "/bin"),
-            ("LANG", "C"),
-            ("LC_ALL", "C"),
-            ("TZ", "UTC"),
-            ("https_proxy", "p"),
-            ("NO_PROXY", "n"),
-            ("SSL_CERT_FILE", "/ca"),
-        ];
-        let unwanted = [
-            ("HOME", "/home/me"),
-            ("AWS_SECRET_ACCESS_KEY", "hush"),
-            ("GITHUB_TOKEN", "hush"),
-            ("PYTHONPATH", "/x"),
-            ("LD_PRELOAD", "/x"),
-        ];
-        assert_eq!(
-            env(&[&wanted[..], &unwanted].concat()).basic(),
-            variables(&wanted)
-        );
-    }
-
-    #[test]
-    fn credentials_are_the_shells_own_variables() {
-        let keys = [("AWS_ACCESS_KEY_ID", "A"), ("AWS_REGION", "r")];
-        let shell = env(&[&keys[..], &[("OTHER", "x")]].concat());
-        assert_eq!(shell.aws(), (variables(&keys), Credentials::Passed));
-    }
-
-    #[test]
-    fn a_profile_alone_is_of_no_use() {
-        let profile = ("AWS_PROFILE", "work");
-        assert_eq!(
-            env(&[profile, ("AWS_REGION", "r")]).aws(),
-            (variables(&[("AWS_REGION", "r")]), Credentials::OnlyAProfile)
-        );
-        let with_a_file = [profile, ("AWS_CONFIG_FILE", "/etc/aws")];
-        assert_eq!(
-            env(&with_a_file).aws(),
-            (variables(&with_a_file), Credentials::Passed)
-        );
-        let (_, nothing) = env(&[("AWS_ACCESS_KEY_ID", "")]).aws();
-        assert_eq!(nothing, Credentials::Missing);
+    fn ci_is_a_variable_that_says_so() {
+        for (value, is_ci) in [("true", true), ("1", true), ("false", false), ("", false)] {
+            assert_eq!(env(&[("CI", value)]).is_ci(), is_ci, "{value}");
+        }
+        assert!(!env(&[]).is_ci());
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn full(text: &str) -> ProjectFile {
             Lifecycle::new(Some("60".parse().unwrap()), Some("61".parse().unwrap())).unwrap(),
         ),
         image: Some(Image {
-            base: Some(text.to_owned()),
+            base: Some("registry.example:5000/base:3.10".parse().unwrap()),
             dockerfile: Some("Dockerfile".parse().unwrap()),
         }),
         aws: Some(Aws {

@@ -2,6 +2,9 @@
 //!
 //! Mirrors the service's model member by member; nothing here knows what a member is for.
 
+use serde_json::Value;
+
+use super::Invalid;
 use super::network::has_id_form;
 use super::shape::{Field, Rule, Shape};
 
@@ -9,7 +12,9 @@ use super::shape::{Field, Rule, Shape};
 pub(super) const CONFIGURATION: Shape =
     Shape::Union(&[Field::required("customJWTAuthorizer", &JWT)]);
 
-const JWT: Shape = Shape::Struct(&[
+const JWT: Shape = Shape::Struct(JWT_MEMBERS);
+
+const JWT_MEMBERS: &[Field] = &[
     Field::required(
         "discoveryUrl",
         &Shape::text(Rule {
@@ -62,7 +67,15 @@ const JWT: Shape = Shape::Struct(&[
         },
     ),
     Field::optional("allowedWorkloadConfiguration", &WORKLOADS),
-]);
+];
+
+/// Checks one member of `customJWTAuthorizer` on its own.
+pub(super) fn check_jwt_member(name: &str, value: &Value) -> Result<(), Invalid> {
+    JWT_MEMBERS
+        .iter()
+        .find(|it| it.name == name)
+        .map_or(Ok(()), |it| it.shape.check(value, name))
+}
 
 const TEXTS: Shape = Shape::List {
     min: 1,

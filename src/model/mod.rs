@@ -9,6 +9,8 @@ pub(crate) mod aws;
 pub(crate) mod choices;
 pub(crate) mod entrypoint;
 pub(crate) mod environment;
+pub(crate) mod image;
+pub(crate) mod jwt;
 pub(crate) mod lifecycle;
 pub(crate) mod name;
 pub(crate) mod network;

@@ -11,6 +11,7 @@ use super::aws::{AccountId, EcrRepository, PolicyArn, PythonVersion, Region, Rol
 use super::choices::{Build, Engine, Language, Permission, Protocol};
 use super::entrypoint::Entrypoint;
 use super::environment::Environment;
+use super::image::ImageReference;
 use super::lifecycle::Lifecycle;
 use super::name::AgentName;
 use super::network::Network;
@@ -165,7 +166,7 @@ pub(crate) struct Image {
         deserialize_with = "present",
         skip_serializing_if = "Option::is_none"
     )]
-    pub(crate) base: Option<String>,
+    pub(crate) base: Option<ImageReference>,
     /// A Dockerfile of the user's own.
     #[serde(
         default,

@@ -1,6 +1,13 @@
 //! Building a Rust agent: cargo does it, and says in JSON where the executable is.
 //!
-//! Nothing is guessed about target folders or workspaces. What the compiler has to say goes to stderr as it comes.
+//! Nothing is guessed about target folders or workspaces. What the compiler has to say goes to stderr as it comes; a build
+//! for an image, which is static and may be for another machine, is `static_build`.
+
+mod c_compiler;
+mod linker;
+mod said;
+mod static_build;
+mod target;
 
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
@@ -8,6 +15,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use cargo_metadata::Message;
 
+pub(crate) use self::static_build::{StaticBuild, StaticBuildError, Told};
 use crate::error::CliError;
 
 /// Why there is no executable.

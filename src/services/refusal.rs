@@ -21,6 +21,10 @@ pub(crate) struct Refusal {
     pub(crate) error_type: Option<String>,
     /// What the body says.
     pub(crate) said: Said,
+    /// What can be done about it, if the front door knows.
+    pub(crate) hint: Option<String>,
+    /// Whether the container engine is at fault, not the agent.
+    pub(crate) engine_away: bool,
 }
 
 /// The body of a refusal.
@@ -38,7 +42,12 @@ pub(crate) enum Said {
         details: Option<String>,
     },
     /// The service answered for the agent.
-    Service(String),
+    Service {
+        /// Its words.
+        message: String,
+        /// The end of what the agent wrote, for a sandbox that has ended.
+        details: Option<String>,
+    },
 }
 
 /// The body of a service error, and what the front door adds when the agent itself answered.
@@ -47,20 +56,43 @@ struct Body {
     message: String,
     runtime_status: Option<u16>,
     runtime_error: Option<Value>,
+    details: Option<String>,
+    hint: Option<String>,
+    #[serde(default)]
+    engine_away: bool,
 }
 
 impl Refusal {
     /// Reads an answer of `status`, with the `error_type` of its header.
     pub(crate) fn new(status: u16, error_type: Option<String>, body: &[u8]) -> Self {
+        let body = serde_json::from_slice(body).unwrap_or_else(|_| Body::of_text(status, body));
+        let Body {
+            message,
+            runtime_status,
+            runtime_error,
+            details,
+            hint,
+            engine_away,
+        } = body;
+        let said = match (runtime_status, runtime_error) {
+            (Some(status), Some(error)) => Said::agent(status, error),
+            _ => Said::Service {
+                message,
+                details: details.filter(|it| !it.is_empty()),
+            },
+        };
         Self {
             status,
             error_type,
-            said: Said::parse(status, body),
+            said,
+            hint,
+            engine_away,
         }
     }
 
     fn kind(&self) -> Kind {
         match (self.error_type.as_deref(), self.status) {
+            _ if self.engine_away => Kind::Engine,
             (Some("RuntimeClientError"), _) | (_, 424) => Kind::Agent,
             (Some("ThrottlingException" | "ServiceQuotaExceededException"), _) | (_, 402 | 429) => {
                 Kind::Throttled
@@ -74,26 +106,26 @@ impl Refusal {
     }
 }
 
-impl Said {
-    fn parse(status: u16, body: &[u8]) -> Self {
-        let text = || String::from_utf8_lossy(body).trim().to_owned();
-        let Ok(Body {
-            message,
-            runtime_status,
-            runtime_error,
-        }) = serde_json::from_slice(body)
-        else {
-            return match text() {
-                text if text.is_empty() => Self::Service(format!("status {status} without a text")),
-                text => Self::Service(excerpt(&text)),
-            };
+impl Body {
+    /// What is no such object is repeated.
+    fn of_text(status: u16, text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text);
+        let message = match text.trim() {
+            "" => format!("status {status} without a text"),
+            text => excerpt(text),
         };
-        match (runtime_status, runtime_error) {
-            (Some(status), Some(error)) => Self::agent(status, error),
-            _ => Self::Service(message),
+        Self {
+            message,
+            runtime_status: None,
+            runtime_error: None,
+            details: None,
+            hint: None,
+            engine_away: false,
         }
     }
+}
 
+impl Said {
     fn agent(status: u16, error: Value) -> Self {
         match serde_json::from_value::<ErrorBody>(error.clone()) {
             Ok(ErrorBody {
@@ -123,8 +155,10 @@ impl From<Refusal> for CliError {
             status,
             error_type: service_type,
             said,
+            hint,
+            engine_away: _,
         } = refusal;
-        match said {
+        let (failure, details) = match said {
             Said::Agent {
                 status,
                 error,
@@ -134,19 +168,21 @@ impl From<Refusal> for CliError {
                 let class = error_type.map(|it| format!(", {it}")).unwrap_or_default();
                 let message =
                     format!("the agent answered with an error ({status}{class}): {error}");
-                let failure = Self::new(kind, message);
-                match details {
-                    Some(details) => failure.details(details),
-                    None => failure,
-                }
+                (Self::new(kind, message), details)
             }
-            Said::Service(message) => {
+            Said::Service { message, details } => {
                 let name = service_type.unwrap_or_else(|| status.to_string());
-                Self::new(
-                    kind,
-                    format!("the invocation was refused ({name}): {message}"),
-                )
+                let message = format!("the invocation was refused ({name}): {message}");
+                (Self::new(kind, message), details)
             }
+        };
+        let failure = match details {
+            Some(details) => failure.details(details),
+            None => failure,
+        };
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
         }
     }
 }
@@ -201,6 +237,23 @@ mod tests {
         let body = r#"{"message":"m","runtime_status":400,"runtime_error":{"error":"Invalid JSON","details":"line 1"}}"#;
         let error = CliError::from(Refusal::new(424, None, body.as_bytes()));
         assert_eq!(error.details_text(), Some("line 1"));
+    }
+
+    #[test]
+    fn what_is_known_of_a_sandbox_that_has_ended_is_shown() {
+        let body = r#"{"message":"the sandbox of this session ended: out of memory","details":"line 1\nline 2","exit_code":137,"oom_killed":true,"hint":"use less"}"#;
+        let error = CliError::from(Refusal::new(
+            424,
+            Some("RuntimeClientError".into()),
+            body.as_bytes(),
+        ));
+        assert_eq!(error.kind(), Kind::Agent);
+        assert_eq!(error.details_text(), Some("line 1\nline 2"));
+        assert_eq!(error.hints(), ["use less"]);
+        let away = Refusal::new(424, None, br#"{"message":"m","engine_away":true}"#);
+        assert_eq!(CliError::from(away).kind(), Kind::Engine);
+        let empty = Refusal::new(424, None, br#"{"message":"m","details":""}"#);
+        assert_eq!(CliError::from(empty).details_text(), None);
     }
 
     #[test]

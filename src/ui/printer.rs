@@ -82,6 +82,11 @@ impl Printer {
         self.format == OutputFormat::Json
     }
 
+    /// Whether status lines are left out.
+    pub(crate) fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
     /// Prints the result of the command: the only thing a pipe will see.
     pub(crate) fn report<R: fmt::Display + Serialize>(self, report: &R) -> Result<(), CliError> {
         let mut stdout = io::stdout().lock();

@@ -24,7 +24,6 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// A project in a private home.
 pub(crate) struct Project {
     home: Home,
-    variables: Vec<(String, String)>,
 }
 
 /// What a finished command has left.
@@ -49,10 +48,7 @@ impl Project {
         let home = Home::new()
             .env("CARGO_NET_OFFLINE", "true")
             .env("CARGO_TARGET_DIR", agents::target_dir());
-        Self {
-            home,
-            variables: Vec::new(),
-        }
+        Self { home }
     }
 
     /// A project with the Python agent `my_agent`, whose file `agent.py` is `code`.
@@ -65,8 +61,13 @@ impl Project {
 
     /// Adds a variable to the environment of every command.
     pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
-        self.variables.push((name.to_owned(), value.to_owned()));
+        self.home.set(name, value);
         self
+    }
+
+    /// The home that the project is in.
+    pub(crate) fn home(&self) -> &Home {
+        &self.home
     }
 
     /// The project's folder.
@@ -105,9 +106,7 @@ impl Project {
     /// A command of the program, in the project's folder, with nothing of the surroundings but what programs need.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = self.home.command(args);
-        command
-            .envs(self.variables.iter().cloned())
-            .stdin(Stdio::null());
+        command.stdin(Stdio::null());
         command
     }
 

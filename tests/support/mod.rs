@@ -1,10 +1,15 @@
 //! A private home for one test: its own HOME, project folder and environment, and output that is the same everywhere.
 
+pub(crate) mod terminal;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// Where no Docker engine listens: a test gets processes on every machine, unless it names an engine itself.
+const NO_ENGINE: &str = "unix:///nonexistent/docker.sock";
 
 /// A home that goes away with the test.
 pub(crate) struct Home {
@@ -35,6 +40,7 @@ impl Home {
         let mut environment = toolchain();
         environment.push(("HOME".into(), root.join("home").into()));
         environment.push(("TMPDIR".into(), root.join("tmp").into()));
+        environment.push(("DOCKER_HOST".into(), NO_ENGINE.into()));
         Self {
             folder,
             root,
@@ -45,9 +51,14 @@ impl Home {
     /// Sets one variable for every run.
     #[must_use]
     pub(crate) fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.set(name, value);
+        self
+    }
+
+    /// The same for a home that somebody holds.
+    pub(crate) fn set(&mut self, name: &str, value: impl Into<OsString>) {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.into(), value.into()));
-        self
     }
 
     /// The project folder, in which every run starts.

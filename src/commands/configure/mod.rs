@@ -1,7 +1,10 @@
 //! `agentcore configure`: adds an agent to the project of this folder, or changes it.
 //!
-//! Needs neither credentials nor network nor a terminal, and runs nothing but `cargo metadata` for a Rust agent.
+//! Needs neither credentials nor network nor a terminal, and runs nothing but `cargo metadata` for a Rust agent. At a
+//! terminal, `questions` ask for what the flags leave open.
 
+mod args;
+mod questions;
 mod report;
 mod typed;
 
@@ -16,99 +19,13 @@ use crate::config::toolkit;
 use crate::config::write::{self, Written};
 use crate::context::Context;
 use crate::error::{CliError, Kind};
-use crate::model::aws::{EcrRepository, Region, Role};
-use crate::model::choices::{Engine, Language, Protocol};
-use crate::model::environment::Assignment;
-use crate::model::lifecycle::SessionSeconds;
+use crate::model::aws::Region;
 use crate::model::name::AgentName;
-use crate::model::network::{SecurityGroupId, SubnetId};
 use crate::model::project::{AgentConfig, ProjectFile, Version};
-use crate::model::request_headers::RequestHeaders;
 use crate::model::setting::{Origin as Decided, Setting};
+pub(crate) use args::ConfigureArgs;
 use report::{ConfigureReport, Taken};
 use typed::{Agent, Typed};
-
-/// The flags; the long names are those of the Python toolkit where it has one.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ConfigureArgs {
-    /// The agent: a `.py` file (`agent.py[:app]`), a folder, a `Cargo.toml` or the source file of a Rust binary
-    #[arg(long, short, value_name = "PATH")]
-    entrypoint: Option<String>,
-    /// The agent's name; without it, the entrypoint's path makes one
-    #[arg(long, short)]
-    name: Option<String>,
-    /// The file that lists the agent's dependencies: `*.txt`, `*.in` or `pyproject.toml`
-    #[arg(long, value_name = "PATH")]
-    requirements_file: Option<String>,
-    /// The language, where a folder holds both
-    #[arg(long, value_name = "python|rust")]
-    language: Option<Language>,
-    /// The binary, where a Rust package has several
-    #[arg(long, value_name = "NAME")]
-    bin: Option<String>,
-    /// What serves a Python agent: this program, or the official SDK
-    #[arg(long, value_name = "auto|native|sdk")]
-    engine: Option<Engine>,
-    /// The folder that is built and sent
-    #[arg(long, value_name = "PATH")]
-    source: Option<String>,
-    /// What the agent speaks
-    #[arg(long, short, value_name = "HTTP|MCP|A2A|AGUI")]
-    protocol: Option<Protocol>,
-    /// An environment variable of the agent (repeatable)
-    #[arg(long, value_name = "NAME=VALUE")]
-    env: Vec<Assignment>,
-    /// Who may call the agent: the API's JSON, `@FILE` with it, or `iam`
-    #[arg(long, value_name = "JSON|@FILE|iam")]
-    authorizer_config: Option<String>,
-    /// The request headers that reach the agent, separated by commas
-    #[arg(long, value_name = "NAMES", value_parser = RequestHeaders::from_list)]
-    request_header_allowlist: Option<RequestHeaders>,
-    /// End a session after this many idle seconds, 60 to 28800
-    #[arg(long, value_name = "SECONDS")]
-    idle_timeout: Option<SessionSeconds>,
-    /// End a session after this many seconds in any case, 60 to 28800
-    #[arg(long, value_name = "SECONDS")]
-    max_lifetime: Option<SessionSeconds>,
-    /// The AWS region to deploy to
-    #[arg(long, short, help_heading = "Deployment")]
-    region: Option<Region>,
-    /// The IAM role that the agent runs as, by ARN or name
-    #[arg(long, value_name = "ROLE", help_heading = "Deployment")]
-    execution_role: Option<Role>,
-    /// The ECR repository of the agent's image, by name or URI
-    #[arg(long, value_name = "REPOSITORY", help_heading = "Deployment")]
-    ecr: Option<EcrRepository>,
-    /// Put the agent into a virtual private cloud
-    #[arg(
-        long,
-        requires = "subnets",
-        requires = "security_groups",
-        help_heading = "Deployment"
-    )]
-    vpc: bool,
-    /// The subnets, separated by commas
-    #[arg(
-        long,
-        requires = "vpc",
-        value_name = "IDS",
-        value_delimiter = ',',
-        help_heading = "Deployment"
-    )]
-    subnets: Vec<SubnetId>,
-    /// The security groups, separated by commas
-    #[arg(
-        long,
-        requires = "vpc",
-        value_name = "IDS",
-        value_delimiter = ',',
-        help_heading = "Deployment"
-    )]
-    security_groups: Vec<SecurityGroupId>,
-    /// Ask nothing; what is missing is an error
-    #[arg(long)]
-    non_interactive: bool,
-}
 
 /// What will happen.
 struct Settings {
@@ -121,6 +38,11 @@ struct Settings {
 
 /// Adds or changes the agent that `args` describe.
 pub(crate) fn run(ctx: &Context, args: ConfigureArgs) -> Result<ExitCode, CliError> {
+    let args = if questions::may_be_asked(ctx, &args) {
+        questions::answered(ctx, args)?
+    } else {
+        args
+    };
     // From reading the project file to writing it, so that parallel runs lose no agent.
     let lock = write::lock(&ctx.cwd);
     let settings = Settings::resolve(ctx, args)?;
@@ -137,77 +59,104 @@ pub(crate) fn run(ctx: &Context, args: ConfigureArgs) -> Result<ExitCode, CliErr
 impl Settings {
     fn resolve(ctx: &Context, args: ConfigureArgs) -> Result<Self, CliError> {
         let before = Project::in_folder(&ctx.cwd, &ctx.cwd)?;
-        let ConfigureArgs {
-            entrypoint,
-            name,
-            requirements_file,
-            language,
-            bin,
-            engine,
-            source,
-            protocol,
-            env,
-            authorizer_config,
-            request_header_allowlist,
-            idle_timeout,
-            max_lifetime,
-            region,
-            execution_role,
-            ecr,
-            vpc,
-            subnets,
-            security_groups,
-            // Nothing is ever asked: what is missing is an error in any case.
-            non_interactive: _,
-        } = args;
+        let bin = args.bin.clone();
         let typed = Typed {
             ctx,
             project: before.as_ref(),
-            language,
+            language: args.language,
             bin: bin.as_deref(),
         };
-        let Agent {
-            name,
-            entrypoint,
-            language: spoken,
-        } = typed.agent(name.as_deref(), entrypoint.as_deref())?;
+        let agent = typed.agent(args.name.as_deref(), args.entrypoint.as_deref())?;
         let old = before
             .as_ref()
-            .and_then(|it| it.file.agents.get(&name.value));
-        let region_setting = Setting::default(None)
+            .and_then(|it| it.file.agents.get(&agent.name.value));
+        let region = Setting::default(None)
             .or(Decided::Shell, ctx.env.region()?.map(Some))
             .or(Decided::Project, old.and_then(region_of).map(Some))
-            .or(Decided::Flag, region.clone().map(Some));
-        let changes = Changes {
-            source: source.map(|text| typed.folder(&text)).transpose()?,
-            dependencies: requirements_file
-                .map(|text| typed.requirements(&text, spoken))
-                .transpose()?,
-            authorizer: authorizer_config
-                .map(|text| typed.authorizer(&text))
-                .transpose()?,
-            engine: engine
-                .map(|engine| typed::engine(engine, spoken))
-                .transpose()?,
-            vpc: vpc.then_some((subnets, security_groups)),
-            environment: env,
-            request_headers: request_header_allowlist,
-            ecr_repository: ecr,
-            entrypoint,
-            language,
-            protocol,
-            idle_timeout,
-            max_lifetime,
-            region,
-            execution_role,
-        };
+            .or(Decided::Flag, args.region.clone().map(Some));
+        let name = agent.name.clone();
+        let changes = changes(typed, agent, args)?;
         Ok(Self {
             name,
             changes,
-            region: region_setting,
+            region,
             before,
         })
     }
+
+    /// The agent as it will be.
+    fn plan(&self) -> Result<AgentConfig, CliError> {
+        let agents = self.before.as_ref().map(|it| &it.file.agents);
+        let agent = self
+            .changes
+            .clone()
+            .apply(agents.and_then(|it| it.get(&self.name.value)))
+            .map_err(|invalid| CliError::invalid(Kind::Usage, invalid))?;
+        typed::check(&agent)?;
+        Ok(agent)
+    }
+}
+
+/// What the flags change about `agent`.
+fn changes(typed: Typed<'_>, agent: Agent, args: ConfigureArgs) -> Result<Changes, CliError> {
+    let ConfigureArgs {
+        // What these say is in `typed` and `agent`.
+        entrypoint: _,
+        name: _,
+        bin: _,
+        requirements_file,
+        language,
+        engine,
+        python_version,
+        source,
+        protocol,
+        env,
+        authorizer_config,
+        request_header_allowlist,
+        idle_timeout,
+        max_lifetime,
+        base_image,
+        dockerfile,
+        region,
+        execution_role,
+        ecr,
+        vpc,
+        subnets,
+        security_groups,
+        // Whoever could be asked has been.
+        non_interactive: _,
+    } = args;
+    let spoken = agent.language;
+    Ok(Changes {
+        entrypoint: agent.entrypoint,
+        source: source.map(|text| typed.folder(&text)).transpose()?,
+        language,
+        python: python_version
+            .map(|it| typed::only_python(it, "--python-version", spoken))
+            .transpose()?,
+        engine: engine
+            .map(|engine| typed::engine(engine, spoken))
+            .transpose()?,
+        dependencies: requirements_file
+            .map(|text| typed.requirements(&text, spoken))
+            .transpose()?,
+        protocol,
+        environment: env,
+        authorizer: authorizer_config
+            .map(|text| typed.authorizer(&text))
+            .transpose()?,
+        request_headers: request_header_allowlist,
+        idle_timeout,
+        max_lifetime,
+        base_image: base_image
+            .map(|it| typed::only_python(it, "--base-image", spoken))
+            .transpose()?,
+        dockerfile: dockerfile.map(|text| typed.dockerfile(&text)).transpose()?,
+        region,
+        execution_role,
+        ecr_repository: ecr,
+        vpc: vpc.then_some((subnets, security_groups)),
+    })
 }
 
 fn region_of(agent: &AgentConfig) -> Option<Region> {
@@ -216,9 +165,11 @@ fn region_of(agent: &AgentConfig) -> Option<Region> {
 
 /// Changes the project file, and the state where a toolkit file is taken over.
 fn configure(ctx: &Context, settings: Settings) -> Result<ConfigureReport, CliError> {
+    let agent = settings.plan()?;
+    typed::warn(ctx, &agent);
     let Settings {
         name,
-        changes,
+        changes: _,
         region,
         before,
     } = settings;
@@ -230,10 +181,6 @@ fn configure(ctx: &Context, settings: Settings) -> Result<ConfigureReport, CliEr
             agents: IndexMap::new(),
         },
     };
-    let agent = changes
-        .apply(file.agents.get(&name.value))
-        .map_err(|invalid| CliError::invalid(Kind::Usage, invalid))?;
-    typed::check(ctx, &agent)?;
     let agent_is_new = file
         .agents
         .insert(name.value.clone(), agent.clone())

@@ -143,6 +143,7 @@ impl ConfigureReport {
         lines.add("source", config.source.as_ref());
         lines.add("binary", config.bin.as_ref());
         lines.add("engine", config.engine);
+        lines.add("python", config.python.as_ref());
         lines.add("dependencies", dependencies);
         lines.add_or_default("protocol", config.protocol, Protocol::Http);
         lines.add("environment", join(&self.environment_names));
@@ -162,6 +163,9 @@ impl ConfigureReport {
             seconds(lifecycle.max_lifetime),
             format!("{} s", SessionSeconds::DEFAULT_LIFETIME),
         );
+        let image = config.image.as_ref();
+        lines.add("base image", image.and_then(|it| it.base.as_ref()));
+        lines.add("dockerfile", image.and_then(|it| it.dockerfile.as_ref()));
         self.add_deployment(&mut lines);
         lines
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::config::entrypoint::{Search, Target, path_in_project};
+use crate::config::entrypoint::{Choice, Search, Target, path_in_project};
 use crate::config::project::Project;
 use crate::context::Context;
 use crate::error::{CliError, Kind};
@@ -45,7 +45,7 @@ impl Typed<'_> {
         name: Option<&str>,
         entrypoint: Option<&str>,
     ) -> Result<Agent, CliError> {
-        let name = name.map(|text| self.name(text)).transpose()?;
+        let name = name.map(|text| self::name(self.ctx, text)).transpose()?;
         let Some(text) = entrypoint else {
             return self.known_agent(name);
         };
@@ -63,18 +63,6 @@ impl Typed<'_> {
             entrypoint: Some((entrypoint, target)),
             language,
         })
-    }
-
-    /// A typed name; that its hyphens become underscores is said.
-    fn name(self, text: &str) -> Result<AgentName, CliError> {
-        let TypedName { name, repaired } = AgentName::typed(text).map_err(usage)?;
-        if repaired {
-            let status = format!(
-                "The agent is called `{name}`: names have underscores where `{text}` has hyphens"
-            );
-            self.ctx.printer.status(&status);
-        }
-        Ok(name)
     }
 
     /// An agent that the project has: the named one or its default agent.
@@ -124,6 +112,17 @@ impl Typed<'_> {
         })
     }
 
+    /// What the agent, as it is configured, runs.
+    pub(super) fn target_of(self, agent: &AgentConfig) -> Result<Target, CliError> {
+        let path = agent.entrypoint.path.in_project(&self.ctx.cwd);
+        Search {
+            language: agent.language,
+            bin: agent.bin.as_deref(),
+            ..self.search(&path, agent.entrypoint.path.as_str())
+        }
+        .resolve()
+    }
+
     fn search<'b>(&'b self, path: &'b Path, shown: &'b str) -> Search<'b> {
         Search {
             path,
@@ -134,7 +133,14 @@ impl Typed<'_> {
         }
     }
 
-    fn entrypoint(self, text: &str) -> Result<(Entrypoint, Target), CliError> {
+    /// The binaries that the package of a typed entrypoint leaves to choose from.
+    pub(super) fn binaries(self, text: &str) -> Result<Option<Choice>, CliError> {
+        let (path, _) = split_app(text).map_err(usage)?;
+        self.search(&self.ctx.cwd.join(path), path).binaries()
+    }
+
+    /// A typed entrypoint, as it is stored and what it is on the disk.
+    pub(super) fn entrypoint(self, text: &str) -> Result<(Entrypoint, Target), CliError> {
         let (path, app) = split_app(text).map_err(usage)?;
         let target = self.search(&self.ctx.cwd.join(path), path).resolve()?;
         let stored = match &target {
@@ -233,8 +239,9 @@ impl Typed<'_> {
             .unwrap_or_default();
         let extension = path.extension().and_then(|it| it.to_str());
         if !path.is_file() {
-            return Err(CliError::usage(format!("there is no file `{text}`"))
-                .hint("give the file that lists the dependencies, as in `--requirements-file requirements.txt`"));
+            return Err(CliError::usage(format!("there is no file `{text}`")).hint(
+                "give the file that lists the dependencies, for example `requirements.txt`",
+            ));
         }
         if name != "pyproject.toml" && !matches!(extension, Some("txt" | "in")) {
             return Err(CliError::usage(format!(
@@ -243,6 +250,17 @@ impl Typed<'_> {
             .hint("give a `.txt` or `.in` file, or `pyproject.toml`"));
         }
         self.path(text)
+    }
+
+    /// A Dockerfile of the user's own.
+    pub(super) fn dockerfile(self, text: &str) -> Result<ProjectPath, CliError> {
+        match fs::metadata(self.ctx.cwd.join(text)) {
+            Ok(metadata) if metadata.is_file() => self.path(text),
+            Ok(_) => Err(CliError::usage(format!("`{text}` is not a file"))
+                .hint("give the Dockerfile itself, as in `--dockerfile Dockerfile`")),
+            Err(_) => Err(CliError::usage(format!("there is no file `{text}`"))
+                .hint("leave out `--dockerfile`, and the agent's Dockerfile is written for it")),
+        }
     }
 
     /// The authorizer: `iam`, JSON, or a file with JSON.
@@ -280,6 +298,18 @@ impl Typed<'_> {
     }
 }
 
+/// A typed name; that its hyphens become underscores is said.
+pub(super) fn name(ctx: &Context, text: &str) -> Result<AgentName, CliError> {
+    let TypedName { name, repaired } = AgentName::typed(text).map_err(usage)?;
+    if repaired {
+        let status = format!(
+            "The agent is called `{name}`: names have underscores where `{text}` has hyphens"
+        );
+        ctx.printer.status(&status);
+    }
+    Ok(name)
+}
+
 /// Whether `agent` runs the binary that was found; a Python agent has none.
 fn has_binary_of(agent: &AgentConfig, target: &Target) -> bool {
     match target {
@@ -312,8 +342,19 @@ pub(super) fn engine(engine: Engine, language: Language) -> Result<Engine, CliEr
     Ok(engine)
 }
 
+/// A key that only Python agents have.
+pub(super) fn only_python<T>(value: T, flag: &str, language: Language) -> Result<T, CliError> {
+    match language {
+        Language::Python => Ok(value),
+        Language::Rust => Err(CliError::usage(format!(
+            "`{flag}` is for Python agents, and this one is written in Rust"
+        ))
+        .hint(format!("leave out `{flag}`"))),
+    }
+}
+
 /// Checks what only the whole agent shows.
-pub(super) fn check(ctx: &Context, agent: &AgentConfig) -> Result<(), CliError> {
+pub(super) fn check(agent: &AgentConfig) -> Result<(), CliError> {
     if let Some(source) = agent.source.as_ref().filter(|it| !it.is_root())
         && !Path::new(agent.entrypoint.path.as_str()).starts_with(source.as_str())
     {
@@ -323,6 +364,11 @@ pub(super) fn check(ctx: &Context, agent: &AgentConfig) -> Result<(), CliError> 
         ))
         .hint("give a folder that holds the entrypoint with `--source`"));
     }
+    Ok(())
+}
+
+/// Says what is right and does not work all the same.
+pub(super) fn warn(ctx: &Context, agent: &AgentConfig) {
     let has_jwt = matches!(agent.authorizer, Some(Authorizer::Jwt(_)));
     if !has_jwt
         && agent
@@ -334,7 +380,6 @@ pub(super) fn check(ctx: &Context, agent: &AgentConfig) -> Result<(), CliError> 
             "the service forwards `Authorization` only to an agent that has a JWT authorizer",
         );
     }
-    Ok(())
 }
 
 fn usage(invalid: Invalid) -> CliError {

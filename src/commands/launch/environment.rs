@@ -1,16 +1,20 @@
 //! The environment that `launch` gives the agent: of the shell only what every program needs, then the project's
 //! variables, then files, then flags; a later one wins.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::config::env::Credentials;
+use crate::config::shared::{self, Credentials, Isolation};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::model::Invalid;
 use crate::model::environment::{Assignment, EnvName, Environment};
 use crate::services::env_file;
 use crate::services::local::environment::{Variables, is_own};
+
+/// What keeps AWS SDKs from asking the machine that they run on for credentials; on in containers if nothing is said.
+const METADATA_DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
 
 /// A value of `--env`.
 #[derive(Debug, Clone)]
@@ -43,28 +47,34 @@ pub(super) struct Given {
     pub(super) aws_credentials: bool,
 }
 
+/// The agent's own variables, and whether it gets the shell's credentials; what else it finds depends on its sandbox.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    own: Names,
+    aws_credentials: bool,
+}
+
+/// Variables that are shown by their names only.
+struct Names(Variables);
+
 impl Given {
-    /// Puts everything together, and says what became of the credentials.
+    /// Puts the agent's own variables together.
     pub(super) fn resolve(
         self,
         ctx: &Context,
         project: Option<&Environment>,
-    ) -> Result<Variables, CliError> {
+    ) -> Result<Wanted, CliError> {
         let Self {
             env,
             files,
             aws_credentials,
         } = self;
-        let mut variables = ctx.env.basic();
-        if aws_credentials {
-            let (aws, credentials) = ctx.env.aws();
-            variables.extend(aws);
-            say(ctx, credentials);
-        }
         let project = project.into_iter().flat_map(Environment::iter);
-        variables.extend(project.map(|(name, value)| (name.to_string(), value.to_owned())));
+        let mut own: Variables = project
+            .map(|(name, value)| (name.to_string(), value.to_owned()))
+            .collect();
         for file in files {
-            variables.extend(of_file(&ctx.cwd, &file)?);
+            own.extend(of_file(&ctx.cwd, &file)?);
         }
         for arg in env {
             let (name, value) = match arg {
@@ -74,15 +84,51 @@ impl Given {
                     (name, value)
                 }
             };
-            variables.insert(name.to_string(), value);
+            own.insert(name.to_string(), value);
         }
-        match variables.keys().find(|it| is_own(it)) {
+        match own.keys().find(|it| is_own(it)) {
             Some(name) => Err(
                 CliError::usage(format!("`{name}` is set by the sandbox itself"))
                     .hint("leave it out of the agent's environment"),
             ),
-            None => Ok(variables),
+            None => Ok(Wanted {
+                own: Names(own),
+                aws_credentials,
+            }),
         }
+    }
+}
+
+impl Wanted {
+    /// Everything that a sandbox of this kind finds, and says what became of the credentials.
+    pub(super) fn for_sandbox(&self, ctx: &Context, isolation: Isolation) -> Variables {
+        let Self {
+            own,
+            aws_credentials,
+        } = self;
+        let mut variables = ctx.env.basic(isolation);
+        if isolation == Isolation::Container {
+            if shared::drop_loopback_proxies(&mut variables) {
+                ctx.printer.status("The proxy of this shell listens on this machine's loopback, which a container does not reach: it is not passed on.");
+            }
+            if *aws_credentials {
+                // Containers are kept from the credentials of the machine itself, unless credentials are what is wanted.
+                variables.insert(METADATA_DISABLED.to_owned(), "false".to_owned());
+            }
+        }
+        if *aws_credentials {
+            let (aws, credentials) = ctx.env.aws(isolation);
+            variables.extend(aws);
+            say(ctx, credentials);
+        }
+        variables.extend(own.0.clone());
+        variables
+    }
+}
+
+impl fmt::Debug for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
@@ -124,6 +170,10 @@ fn say(ctx: &Context, credentials: Credentials) {
     let export = "export keys first, for example with `eval \"$(aws configure export-credentials --format env)\"`";
     match credentials {
         Credentials::Passed => {}
+        Credentials::OnlyFiles => {
+            ctx.printer.warn("this shell names AWS credentials only by files and addresses of this machine, which a container does not reach: no credentials are passed");
+            ctx.printer.hint(export);
+        }
         Credentials::OnlyAProfile => {
             ctx.printer.warn("this shell names only an AWS profile, which means nothing in a sandbox: no credentials are passed");
             ctx.printer.hint(export);

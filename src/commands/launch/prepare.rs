@@ -1,126 +1,95 @@
-//! Making the agent ready to start again and again: a Rust agent is built, for a Python agent the interpreter is found
-//! and the engine decided, once.
+//! Making the agent ready to start again and again, as the sandbox that was decided on needs it.
+//!
+//! For `--sandbox docker` everything that needs no engine comes first, so that what is wrong with the project is told, and
+//! the Dockerfile is there, also where no engine answers.
 
-use std::path::{Path, PathBuf};
-
-use agentcore_host::{Interpreter, Search, unpack_python_package};
 use agentcore_local::SandboxSpec;
 
-use super::Settings;
-use crate::config::entrypoint::{RustTarget, Search as EntrypointSearch, Target};
+use super::container;
+use super::process;
+use super::sandbox::{Decision, Request};
+use super::settings::Settings;
+use crate::commands::signals::{Asked, Stage};
+use crate::config::entrypoint::{Search, Target};
 use crate::context::Context;
 use crate::error::{CliError, Kind};
-use crate::services::local::spec::{self, PythonLaunch};
-use crate::services::{cargo, python};
+use crate::services::image::BuiltImage;
 
-/// What a sandbox of the agent runs.
+/// An agent whose sandboxes can be started.
+pub(super) struct Ready {
+    /// What a sandbox runs.
+    pub(super) spec: SandboxSpec,
+    /// How sandboxes are kept apart, and why so.
+    pub(super) decision: Decision,
+    /// The image, if there is one.
+    pub(super) image: Option<BuiltImage>,
+}
+
+/// Decides how sessions are kept apart, says so, and makes the agent ready, unless somebody asks for the end meanwhile.
 ///
 /// # Errors
 ///
-/// Fails if there is nothing to run at the entrypoint, or if it cannot be built or served.
-pub(super) fn sandbox(ctx: &Context, settings: &Settings) -> Result<SandboxSpec, CliError> {
-    let Settings {
-        chosen, variables, ..
-    } = settings;
-    let root = &chosen.project.root;
-    let config = &chosen.config;
-    let shown = config.entrypoint.path.to_string();
-    let search = EntrypointSearch {
-        path: &config.entrypoint.path.in_project(root),
+/// Fails if there is nothing to run at the entrypoint, if it cannot be built or served, or if there is no engine where
+/// there must be one.
+pub(super) fn sandbox(
+    ctx: &Context,
+    settings: &Settings,
+    stage: &mut Stage,
+) -> Result<Result<Ready, Asked>, CliError> {
+    let target = target(settings)?;
+    let mut written = None;
+    if settings.sandbox == Request::Docker {
+        written = Some(container::write(ctx, settings, &target)?);
+    }
+    let decision = stage.wait(settings.sandbox.decide(ctx))?;
+    say(ctx, settings, &decision);
+    let engine = match &decision {
+        Decision::Process { .. } => {
+            return Ok(Ok(Ready {
+                spec: process::spec(ctx, settings, target)?,
+                decision,
+                image: None,
+            }));
+        }
+        Decision::Docker(engine) => engine,
+    };
+    let recipe = match written {
+        Some(recipe) => recipe,
+        None => container::write(ctx, settings, &target)?,
+    };
+    let built = stage.wait_unless_asked(container::build(ctx, settings, engine, &recipe))?;
+    let image = match built {
+        Ok(built) => built?,
+        Err(asked) => return Ok(Err(asked)),
+    };
+    Ok(Ok(Ready {
+        spec: container::spec(ctx, settings, engine, &image).into(),
+        image: Some(image),
+        decision,
+    }))
+}
+
+fn target(settings: &Settings) -> Result<Target, CliError> {
+    let config = &settings.chosen.config;
+    let path = &config.entrypoint.path;
+    let shown = path.to_string();
+    let search = Search {
+        path: &path.in_project(&settings.chosen.project.root),
         shown: &shown,
         language: config.language,
         bin: config.bin.as_deref(),
         class: Kind::Configuration,
     };
-    let source = config.source.as_ref().map(|it| it.in_project(root));
-    match search.resolve()? {
-        Target::Rust(target) => {
-            let executable = build(ctx, &target)?;
-            let package = target.manifest.parent().unwrap_or(root).to_owned();
-            Ok(spec::rust(
-                executable,
-                source.unwrap_or(package),
-                variables.clone(),
-            ))
-        }
-        Target::Python { file } => {
-            let source = source.unwrap_or_else(|| root.clone());
-            let launch = python_launch(ctx, settings, file, source)?;
-            spec::python(this_program()?, launch, variables.clone())
-                .map_err(|error| CliError::configuration(error.to_string()))
-        }
+    search.resolve()
+}
+
+/// What the user should know before the agent starts.
+fn say(ctx: &Context, settings: &Settings, decision: &Decision) {
+    let name = &settings.chosen.name;
+    decision.say(ctx, name.as_str());
+    if settings.chosen.config.authorizer.is_some() {
+        ctx.printer.status(&format!(
+            "The authorizer of `{name}` is not enforced on this machine yet."
+        ));
     }
-}
-
-/// Builds a Rust agent and returns its executable.
-pub(crate) fn build(ctx: &Context, target: &RustTarget) -> Result<PathBuf, CliError> {
-    let RustTarget {
-        manifest,
-        package: _,
-        bin,
-        one_of_several: _,
-    } = target;
-    ctx.printer
-        .status(&format!("Building `{bin}` for release."));
-    Ok(cargo::build(manifest, bin)?)
-}
-
-/// The file of this program, to be started again.
-pub(crate) fn this_program() -> Result<PathBuf, CliError> {
-    std::env::current_exe()
-        .map_err(|error| CliError::other("cannot tell where this program is").caused_by(error))
-}
-
-/// Where an interpreter for the agent in `file` is looked for.
-pub(crate) fn python_search(
-    ctx: &Context,
-    given: Option<&Path>,
-    file: &Path,
-    top: &Path,
-) -> Search {
-    Search {
-        // A path is the shell's; a bare name is looked up.
-        given: given.map(|it| {
-            if it.components().count() > 1 {
-                ctx.cwd.join(it)
-            } else {
-                it.to_owned()
-            }
-        }),
-        virtual_env: ctx.env.virtual_env(),
-        folders: python::folders(file, top),
-        path: ctx.env.search_path(),
-    }
-}
-
-fn python_launch(
-    ctx: &Context,
-    settings: &Settings,
-    file: PathBuf,
-    source_root: PathBuf,
-) -> Result<PythonLaunch, CliError> {
-    let Settings {
-        chosen,
-        python: given,
-        engine,
-        ..
-    } = settings;
-    let search = python_search(ctx, given.as_deref(), &file, &chosen.project.root);
-    let interpreter = Interpreter::find(&search)?;
-    let decision = engine.decide(&interpreter)?;
-    ctx.printer.status(&decision.to_string());
-    let state_dir = chosen.project.state();
-    let cache = state_dir.make_folder()?.join("cache").join("python");
-    let package_dir = unpack_python_package(&cache).map_err(|error| {
-        CliError::other(format!("cannot write `{}`", cache.display())).caused_by(error)
-    })?;
-    let app = chosen.config.entrypoint.app.clone();
-    Ok(PythonLaunch {
-        file,
-        app,
-        source_root,
-        engine: *engine,
-        interpreter,
-        package_dir,
-    })
 }

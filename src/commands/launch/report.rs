@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::sandbox::SandboxKind;
+use super::sandbox::SandboxReport;
 use crate::commands::chosen::Chosen;
 use crate::services::local::record::Record;
 
@@ -18,14 +18,14 @@ pub(super) struct LaunchReport {
     arn: String,
     instance: String,
     detached: bool,
-    sandbox: SandboxKind,
+    sandbox: SandboxReport,
     logs: String,
 }
 
 impl LaunchReport {
     pub(super) fn new(
         chosen: &Chosen,
-        sandbox: SandboxKind,
+        sandbox: SandboxReport,
         detached: bool,
         record: &Record,
     ) -> Self {

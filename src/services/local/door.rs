@@ -1,47 +1,43 @@
 //! One front door, from its plan to its end, in the process that calls it: the same for `launch` in the foreground and
 //! for the background program.
 //!
-//! It keeps the lock and the record. It prints nothing: what happens goes to the plan's log and to the caller's sink.
+//! It prints nothing: what happens goes to the plan's log and to the caller's sink. What it leaves in the file system is in
+//! `traces`.
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 
-use agentcore_local::{EventSink, FrontDoor, FrontDoorConfig, StartError, end_orphans};
+use agentcore_local::{
+    EventSink, FrontDoor, FrontDoorConfig, SandboxFailure, StartError, end_orphans,
+};
 use tokio::net::TcpListener;
 
 use super::plan::{DEFAULT_PORTS, HOST, Plan, Port};
-use super::record::{Lock, Places, Presence, Record};
+use super::record::{Places, Presence, Record};
+use super::traces::Traces;
 use crate::error::{CliError, Kind};
 
-/// How the private folders are called; what is removed after a killed front door must be called so.
-const RUN_DIR_PREFIX: &str = "agentcore-";
+/// What to do where the engine is at fault.
+const WITHOUT_ENGINE: &str =
+    "look after the engine, or run each session in a process with `--sandbox process`";
 
 /// A front door that has a healthy sandbox and is ready to serve.
 pub(crate) struct Door {
     inner: FrontDoor,
     traces: Traces,
-    record: Record,
-}
-
-/// What a front door leaves in the file system, removed when this is dropped.
-struct Traces {
-    places: Places,
-    run_dir: tempfile::TempDir,
-    _lock: Lock,
 }
 
 /// Why there is no front door, or no longer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DoorError {
     /// Another one runs for this agent.
-    #[error("{}", already_running(agent, record.as_ref()))]
+    #[error("{}", already_running(agent, record.as_deref()))]
     AlreadyRunning {
         /// The agent.
         agent: String,
         /// The other one; none if it does not listen yet.
-        record: Option<Record>,
+        record: Option<Box<Record>>,
     },
     /// The one port that it may listen on is somebody else's.
     #[error("port {port} is in use by another program")]
@@ -92,8 +88,7 @@ impl Door {
         events: EventSink,
         called_off: impl Future<Output = T>,
     ) -> Result<Opened<T>, DoorError> {
-        let (listener, traces) = Traces::make(&plan).await?;
-        let address = listener.local_addr().map_err(DoorError::State)?;
+        let (listener, mut traces) = Traces::make(&plan).await?;
         let Plan {
             agent,
             arn,
@@ -103,21 +98,6 @@ impl Door {
             orphan_mark,
             ..
         } = plan;
-        let run_dir = traces.run_dir.path().to_owned();
-        let mut record = Record {
-            host: address.ip().to_string(),
-            port: address.port(),
-            pid: std::process::id(),
-            started: now(),
-            instance: instance.clone(),
-            arn: arn.clone(),
-            run_dir: run_dir.clone(),
-            ready: false,
-        };
-        traces
-            .places
-            .write_record(&record)
-            .map_err(DoorError::State)?;
         let mark = orphan_mark.clone();
         let config = FrontDoorConfig {
             agent,
@@ -125,40 +105,43 @@ impl Door {
             instance,
             spec,
             limits,
-            run_dir,
+            run_dir: traces.record.run_dir.clone(),
             orphan_mark,
-            events,
+            events: Arc::clone(&events),
         };
-        let started = tokio::select! {
-            started = FrontDoor::start(config, listener) => Ok(started?),
+        let starting = async {
+            traces.look_for_containers(&events).await?;
+            Ok(FrontDoor::start(config, listener).await?)
+        };
+        let started: Result<Result<FrontDoor, DoorError>, T> = tokio::select! {
+            started = starting => Ok(started),
             reason = called_off => Err(reason),
         };
-        let inner = match started {
-            Ok(inner) => inner,
+        match started {
+            Ok(Ok(inner)) => {
+                traces.record.ready = true;
+                traces.write_record()?;
+                Ok(Opened::Ready(Box::new(Self { inner, traces })))
+            }
+            Ok(Err(error)) => {
+                traces.finish().await;
+                Err(error)
+            }
             Err(reason) => {
                 // The sandbox has been killed; the lock is let go when the last of its processes is gone.
                 let gone = tokio::task::spawn_blocking(move || end_orphans(&mark, None)).await;
+                traces.finish().await;
                 gone.map_err(io::Error::other)
                     .flatten()
                     .map_err(DoorError::State)?;
-                return Ok(Opened::CalledOff(reason));
+                Ok(Opened::CalledOff(reason))
             }
-        };
-        record.ready = true;
-        traces
-            .places
-            .write_record(&record)
-            .map_err(DoorError::State)?;
-        Ok(Opened::Ready(Box::new(Self {
-            inner,
-            traces,
-            record,
-        })))
+        }
     }
 
     /// How to reach it.
     pub(crate) fn record(&self) -> &Record {
-        &self.record
+        &self.traces.record
     }
 
     /// Serves until `shutdown`, then ends every sandbox.
@@ -170,55 +153,11 @@ impl Door {
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), DoorError> {
-        let Self {
-            inner,
-            traces,
-            record: _,
-        } = self;
+        let Self { inner, mut traces } = self;
         let served = inner.serve(shutdown).await.map_err(DoorError::Serve);
+        traces.finish().await;
         drop(traces);
         served
-    }
-}
-
-impl Traces {
-    /// Takes the lock, clears up after a front door that was killed, listens, and makes the private folder.
-    async fn make(plan: &Plan) -> Result<(TcpListener, Self), DoorError> {
-        let Plan {
-            agent,
-            instance,
-            port,
-            places,
-            temp_dir,
-            ..
-        } = plan;
-        let before = places.look().map_err(DoorError::State)?;
-        let Some(lock) = places.lock_for(instance).map_err(DoorError::State)? else {
-            return Err(already(agent.clone(), places));
-        };
-        if let Presence::Stale(dead) = before {
-            clean_up_after(&dead);
-        }
-        let listener = listen(*port).await?;
-        let run_dir = tempfile::Builder::new()
-            .prefix(RUN_DIR_PREFIX)
-            .tempdir_in(temp_dir)
-            .map_err(DoorError::State)?;
-        Ok((
-            listener,
-            Self {
-                places: places.clone(),
-                run_dir,
-                _lock: lock,
-            },
-        ))
-    }
-}
-
-impl Drop for Traces {
-    // The record goes before the lock: nobody finds the record of a front door that is over.
-    fn drop(&mut self) {
-        let _ = self.places.remove_record();
     }
 }
 
@@ -234,25 +173,8 @@ impl DoorError {
     }
 }
 
-/// Removes the private folder of a front door that was killed. A record is only a file in a project: what it names
-/// is removed only if it is one of our folders.
-pub(crate) fn clean_up_after(dead: &Record) {
-    let ours = dead.run_dir.file_name().and_then(|it| it.to_str());
-    if ours.is_some_and(|it| it.starts_with(RUN_DIR_PREFIX)) && is_private(&dead.run_dir) {
-        // What cannot be removed is the system's to clear: it stands in the folder for temporary files.
-        let _ = std::fs::remove_dir_all(&dead.run_dir);
-    }
-}
-
-/// A folder, not a link to one, that its user made for nobody else.
-fn is_private(folder: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    folder.symlink_metadata().is_ok_and(|it| {
-        it.is_dir() && it.mode() & 0o777 == 0o700 && it.uid() == rustix::process::geteuid().as_raw()
-    })
-}
-
-async fn listen(port: Port) -> Result<TcpListener, DoorError> {
+/// Listens on the first port that is free.
+pub(super) async fn listen(port: Port) -> Result<TcpListener, DoorError> {
     for candidate in port.candidates() {
         match TcpListener::bind(SocketAddr::new(HOST, candidate)).await {
             Ok(listener) => return Ok(listener),
@@ -271,9 +193,10 @@ async fn listen(port: Port) -> Result<TcpListener, DoorError> {
     }
 }
 
-fn already(agent: String, places: &Places) -> DoorError {
+/// That another front door runs, and where.
+pub(super) fn already(agent: String, places: &Places) -> DoorError {
     let record = match places.look() {
-        Ok(Presence::Running(record)) => Some(record),
+        Ok(Presence::Running(record)) => Some(Box::new(record)),
         _ => None,
     };
     DoorError::AlreadyRunning { agent, record }
@@ -284,12 +207,6 @@ fn already_running(agent: &str, record: Option<&Record>) -> String {
         Some(record) => format!("`{agent}` is already running at {}", record.base()),
         None => format!("`{agent}` is already being started"),
     }
-}
-
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |it| it.as_secs())
 }
 
 impl From<DoorError> for CliError {
@@ -309,8 +226,15 @@ impl From<DoorError> for CliError {
             DoorError::State(source) | DoorError::Serve(source) => {
                 Self::other(message).caused_by(source)
             }
-            DoorError::Start(StartError::Sandbox(_)) => Self::new(Kind::Agent, message)
-                .hint("run `agentcore serve` on the agent's file to see it start on its own"),
+            DoorError::Start(StartError::Sandbox(failure)) => of_sandbox(*failure, message),
+            DoorError::Start(StartError::Engine(error)) => {
+                let failure = Self::new(Kind::Engine, message);
+                let failure = match error.hint() {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                };
+                failure.caused_by(error).hint(WITHOUT_ENGINE)
+            }
             DoorError::Start(error) => match std::error::Error::source(&error) {
                 Some(cause) => Self::other(message).caused_by(cause.to_string()),
                 None => Self::other(message),
@@ -319,46 +243,24 @@ impl From<DoorError> for CliError {
     }
 }
 
+/// The agent's own failure, unless its engine is at fault.
+fn of_sandbox(failure: SandboxFailure, message: String) -> CliError {
+    let SandboxFailure { cause, hint, .. } = failure;
+    if cause.is_engine() {
+        let failure = CliError::new(Kind::Engine, message);
+        return match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure.hint(WITHOUT_ENGINE),
+        };
+    }
+    CliError::new(Kind::Agent, message).hint(hint.unwrap_or_else(|| {
+        "run `agentcore serve` on the agent's file to see it start on its own".to_owned()
+    }))
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
-
-    fn dead(run_dir: &Path) -> Record {
-        Record {
-            host: "127.0.0.1".into(),
-            port: 1,
-            pid: 1,
-            started: 0,
-            instance: "i".into(),
-            arn: "a".into(),
-            run_dir: run_dir.to_owned(),
-            ready: true,
-        }
-    }
-
-    #[test]
-    fn only_our_own_folders_are_removed_after_a_killed_front_door() {
-        let temp = tempfile::tempdir().expect("a temporary folder");
-        let folder = |name: &str, mode| {
-            let path = temp.path().join(name);
-            fs::create_dir(&path).expect("it can be made");
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("it is ours");
-            path
-        };
-        let ours = folder("agentcore-x", 0o700);
-        let other_name = folder("project", 0o700);
-        let open_to_all = folder("agentcore-y", 0o755);
-        let link = temp.path().join("agentcore-z");
-        std::os::unix::fs::symlink(&other_name, &link).expect("it can be made");
-        for path in [&ours, &other_name, &open_to_all, &link] {
-            clean_up_after(&dead(path));
-        }
-        assert!(!ours.exists());
-        assert!(other_name.exists() && open_to_all.exists() && link.exists());
-    }
 
     #[tokio::test]
     async fn a_taken_port_is_passed_over_only_without_a_choice() {

@@ -84,6 +84,11 @@ impl Entry {
                 number("count")
             )
             .into(),
+            "orphan_containers_ended" => format!(
+                "-- removed containers of a killed front door: {}",
+                number("count")
+            )
+            .into(),
             other => format!("-- {}", other.replace('_', " ")).into(),
         }
     }

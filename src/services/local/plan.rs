@@ -75,6 +75,18 @@ pub(crate) fn orphan_mark(project: &Path, agent: &str) -> String {
     digest.update(project.as_os_str().as_encoded_bytes());
     digest.update(b"\n");
     digest.update(agent.as_bytes());
+    hex(digest)
+}
+
+/// The network that the containers of one project are on.
+pub(crate) fn network(project: &Path) -> String {
+    let mut digest = Sha256::new();
+    digest.update(project.as_os_str().as_encoded_bytes());
+    format!("agentcore-{}", &hex(digest)[..12])
+}
+
+/// The first half of a digest.
+fn hex(digest: Sha256) -> String {
     let digest: [u8; 32] = digest.finalize().into();
     let (first, _) = digest
         .split_first_chunk()
@@ -114,6 +126,17 @@ mod tests {
         assert_eq!(mark("/p", "a"), mark("/p", "a"));
         assert_ne!(mark("/p", "a"), mark("/p", "b"));
         assert_ne!(mark("/p", "a"), mark("/q", "a"));
+    }
+
+    #[test]
+    fn the_agents_of_a_project_share_a_network_that_no_other_project_has() {
+        let name = network(Path::new("/p"));
+        assert_eq!(name, network(Path::new("/p")));
+        assert_ne!(name, network(Path::new("/q")));
+        let digits = name
+            .strip_prefix("agentcore-")
+            .expect("it says whose it is");
+        assert_eq!(digits.len(), 12);
     }
 
     #[test]

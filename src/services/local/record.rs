@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use agentcore_docker::Endpoint;
 use serde::{Deserialize, Serialize};
 
 /// How long a starting front door waits for the lock: somebody who only looks holds it for a moment.
@@ -41,6 +42,12 @@ pub(crate) struct Record {
     pub(crate) run_dir: PathBuf,
     /// It has a healthy sandbox.
     pub(crate) ready: bool,
+    /// Where its containers are, if it has any. The shell may name another engine by the time they must be found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) engine: Option<Endpoint>,
+    /// Engines that could not be looked at, on which containers of earlier front doors may be left.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unseen: Vec<Endpoint>,
 }
 
 /// Whether a front door runs.
@@ -83,6 +90,13 @@ impl Places {
         self.state_dir
             .join("logs")
             .join(format!("{}.front-door.log", self.agent))
+    }
+
+    /// What the build of its image said.
+    pub(crate) fn build_log(&self) -> PathBuf {
+        self.state_dir
+            .join("logs")
+            .join(format!("{}.build.log", self.agent))
     }
 
     fn record(&self) -> PathBuf {
@@ -152,6 +166,15 @@ impl Places {
         Ok(Some(Lock { file }))
     }
 
+    /// The record that a front door left which is over, read by whoever keeps others from starting meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Fails if there is one and it cannot be read.
+    pub(crate) fn left_behind(&self, _lock: &Lock) -> io::Result<Option<Record>> {
+        self.read_record()
+    }
+
     fn read_record(&self) -> io::Result<Option<Record>> {
         match fs::read(self.record()) {
             // A record that cannot be understood tells nothing, as if it were lost.
@@ -212,6 +235,13 @@ impl Record {
         let Self { host, port, .. } = self;
         format!("http://{host}:{port}")
     }
+
+    /// Every engine on which containers of this agent may be.
+    pub(crate) fn engines(&self) -> Vec<Endpoint> {
+        let mut engines = self.unseen.clone();
+        engines.extend(self.engine.clone());
+        engines
+    }
 }
 
 impl Drop for Lock {
@@ -261,6 +291,8 @@ mod tests {
             arn: "arn:aws:bedrock-agentcore:us-west-2:000000000000:runtime/a-b".into(),
             run_dir: "/tmp/agentcore-x".into(),
             ready: true,
+            engine: None,
+            unseen: Vec::new(),
         }
     }
 
@@ -308,6 +340,24 @@ mod tests {
         assert!(first.is_some());
         assert!(places.lock_for("two").expect("a lock").is_none());
         assert_eq!(places.look().expect("readable"), Presence::Starting);
+    }
+
+    #[test]
+    fn a_record_remembers_every_engine_and_one_without_engines_is_read_too() {
+        let engine = |name: &str| Endpoint::Unix(format!("/run/{name}.sock").into());
+        let record = Record {
+            engine: Some(engine("mine")),
+            unseen: vec![engine("before")],
+            ..record("one")
+        };
+        let text = serde_json::to_string(&record).expect("it is plain data");
+        let read: Record = serde_json::from_str(&text).expect("it was just written");
+        assert_eq!(read, record);
+        assert_eq!(read.engines(), [engine("before"), engine("mine")]);
+        let text = serde_json::to_value(self::record("two")).expect("it is plain data");
+        assert!(text.get("engine").is_none() && text.get("unseen").is_none());
+        let read: Record = serde_json::from_value(text).expect("it was just written");
+        assert_eq!(read.engines(), []);
     }
 
     #[test]

@@ -7,8 +7,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 
 use super::ask::ask;
-use super::door::clean_up_after;
+use super::orphans::{self, Outcome, Unseen};
 use super::record::{Places, Presence, Record};
+use super::traces::clean_up_after;
 use crate::error::CliError;
 
 /// How long a killed front door may take to be gone.
@@ -18,14 +19,21 @@ const END_LIMIT: Duration = Duration::from_secs(20);
 /// How long a front door that is about to listen may take to write its record.
 const RECORD_LIMIT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(10);
+/// Who holds the lock while something is cleared up.
+const CLEARING: &str = "clearing up";
 
 /// What was ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Stopped {
     /// A front door ran.
     pub(crate) was_running: bool,
     /// How many processes a killed front door had left behind.
     pub(crate) orphans: usize,
+    /// How many containers.
+    pub(crate) orphan_containers: usize,
+    /// The engines that could not be looked at; containers may be left there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) unseen: Vec<Unseen>,
 }
 
 /// Why something may still run.
@@ -60,22 +68,21 @@ pub(crate) enum StopError {
 ///
 /// Fails if something could not be ended.
 pub(crate) fn stop(places: &Places, orphan_mark: &str) -> Result<Stopped, StopError> {
-    let record = match settle(places)? {
+    let was_running = match settle(places)? {
         Presence::Running(record) => {
             end(places, &record)?;
-            Some(record)
+            true
         }
-        Presence::Stale(record) => {
-            clear(places, &record)?;
-            None
-        }
-        Presence::Absent => None,
+        Presence::Stale(_) | Presence::Absent => false,
         Presence::Starting => return Err(StopError::Stuck),
     };
+    let Outcome { removed, unseen } = clear(places, orphan_mark)?;
     let orphans = agentcore_local::end_orphans(orphan_mark, None).map_err(StopError::Look)?;
     Ok(Stopped {
-        was_running: record.is_some(),
+        was_running,
         orphans,
+        orphan_containers: removed,
+        unseen,
     })
 }
 
@@ -106,18 +113,47 @@ fn end(places: &Places, record: &Record) -> Result<(), StopError> {
             .wait_until_free(Instant::now() + limit)
             .map_err(StopError::Look)?
         {
-            if let Presence::Stale(dead) = places.look().map_err(StopError::Look)? {
-                clear(places, &dead)?;
-            }
             return Ok(());
         }
     }
     Err(StopError::Stuck)
 }
 
-fn clear(places: &Places, dead: &Record) -> Result<(), StopError> {
-    clean_up_after(dead);
-    places.remove_record().map_err(StopError::Look)
+/// Clears up after a front door that could not do it, and forgets it unless containers of it may be left.
+fn clear(places: &Places, orphan_mark: &str) -> Result<Outcome, StopError> {
+    let Presence::Stale(_) = places.look().map_err(StopError::Look)? else {
+        return Ok(Outcome::default());
+    };
+    // Whoever starts meanwhile does the same, and its own containers must not be taken for what was left.
+    let Some(lock) = places.lock_for(CLEARING).map_err(StopError::Look)? else {
+        return Ok(Outcome::default());
+    };
+    let Some(dead) = places.left_behind(&lock).map_err(StopError::Look)? else {
+        return Ok(Outcome::default());
+    };
+    clean_up_after(&dead);
+    let engines = dead.engines();
+    let outcome = if engines.is_empty() {
+        Outcome::default()
+    } else {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(StopError::Look)?;
+        runtime.block_on(orphans::remove(&engines, orphan_mark))
+    };
+    let settled = if outcome.unseen.is_empty() {
+        places.remove_record()
+    } else {
+        places.write_record(&Record {
+            ready: false,
+            engine: None,
+            unseen: outcome.engines(),
+            ..dead
+        })
+    };
+    settled.map_err(StopError::Look)?;
+    Ok(outcome)
 }
 
 fn signal(pid: u32, signal: Signal) -> Result<(), StopError> {
