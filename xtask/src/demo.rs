@@ -63,7 +63,8 @@ fn show(demo: &Demo, entrypoint: &str) -> Result<()> {
         "--non-interactive",
     ])?;
     let running = Running(demo);
-    demo.show(&["launch", "--local", "--detach"])?;
+    // Containers would need an image to start from, and a network to fetch it.
+    demo.show(&["launch", "--local", "--detach", "--sandbox", "process"])?;
     // The agent counts the calls that its process has seen: a session finds its own, and no other's.
     demo.invoke("first-conversation", 1)?;
     demo.invoke("first-conversation", 2)?;

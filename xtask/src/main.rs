@@ -1,9 +1,10 @@
-//! The project's chores: `cargo xtask demo | test | bench`, which README, `justfile` and `.ci/run` call.
+//! The project's chores: `cargo xtask demo | test | bench | hosts`, which README, `justfile` and `.ci/run` call.
 //!
 //! It runs the tools of contributors and the programs of users; it knows nothing that they do not say.
 
 mod bench;
 mod demo;
+mod hosts;
 mod python;
 mod sh;
 mod test;
@@ -31,6 +32,8 @@ enum Chore {
     Test(test::TestArgs),
     /// Measure beside the peers, in one run on one machine; nothing here passes or fails by time
     Bench(bench::BenchArgs),
+    /// Build `agentcore-host` for containers, static, beside the release build of `agentcore`
+    Hosts(hosts::HostsArgs),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Chore::Demo(args) => demo::run(&args),
         Chore::Test(args) => test::run(&args, continuous_integration()),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Hosts(args) => hosts::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

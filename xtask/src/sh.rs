@@ -213,6 +213,11 @@ pub(crate) fn heading(title: &str) {
     println!("\n━━ {title} ━━");
 }
 
+/// Prints what is missing, and does not keep the chore from succeeding.
+pub(crate) fn warn(what: &str) {
+    eprintln!("warning: {what}");
+}
+
 /// Prints why the chore failed.
 pub(crate) fn complain(reason: &str) {
     eprintln!("error: {reason}");

@@ -3,7 +3,7 @@
 //! Every step runs even if one before it failed, so that one run shows everything. A step whose tool is missing says
 //! so; in CI that is a failure, because a check that silently does not run protects nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -37,6 +37,8 @@ enum Step {
     Clippy,
     /// The programs that the tests run
     Build,
+    /// The static programs that go into the images of the tests
+    Hosts,
     /// Unit and integration tests
     Tests,
     /// The examples in the documentation
@@ -129,6 +131,7 @@ impl Step {
             Self::Fmt => "fmt",
             Self::Clippy => "clippy",
             Self::Build => "build",
+            Self::Hosts => "hosts",
             Self::Tests => "tests",
             Self::Doctests => "doctests",
             Self::Docs => "docs",
@@ -145,6 +148,7 @@ impl Step {
                 .run()
                 .into(),
             Self::Build => Cmd::cargo("build --workspace --locked").run().into(),
+            Self::Hosts => Cmd::cargo("xtask hosts").run().into(),
             Self::Tests => tests(ci).into(),
             // A step of its own: nextest runs no doctests, and neither does `--all-targets`.
             Self::Doctests => Cmd::cargo("test --doc --workspace --locked").run().into(),
@@ -159,24 +163,53 @@ impl Step {
     }
 }
 
-/// The Rust tests. Those that compare with other Python packages are told where these are.
+/// The Rust tests. Those that need a Python with other packages, an image or a host binary are told where these are: what
+/// is made once must not be made by many tests at the same time.
 fn tests(ci: bool) -> Result<()> {
-    let command = if Cmd::cargo("nextest --version").works() {
+    let mut command = if Cmd::cargo("nextest --version").works() {
         Cmd::cargo("nextest run --workspace --locked")
     } else {
         say("`cargo-nextest` is not installed: `cargo test` runs the tests instead");
         Cmd::cargo("test --workspace --lib --bins --tests --locked --no-fail-fast")
     };
-    match python::with_peers() {
-        Ok(interpreter) => command.env("AGENTCORE_TEST_PYTHON", interpreter).run(),
-        Err(Failed(reason)) if !ci => {
-            say(&format!(
-                "Tests that need the official Python SDK or PyYAML will not run: {reason}"
-            ));
-            command.run()
+    let needed = [
+        (
+            "AGENTCORE_TEST_PYTHON",
+            "the official Python SDK or PyYAML",
+            python::with_peers(),
+        ),
+        (
+            "AGENTCORE_TEST_BASE_IMAGE",
+            "a Docker engine",
+            base_image().map(PathBuf::from),
+        ),
+    ];
+    for (variable, what, found) in needed {
+        match found {
+            Ok(value) => command = command.env(variable, value),
+            Err(Failed(reason)) if !ci => say(&format!(
+                "Tests that need {what} will not run: {}",
+                reason.trim_end()
+            )),
+            Err(failed) => return Err(failed),
         }
-        Err(failed) => Err(failed),
     }
+    let hosts = target_dir()?.join("release");
+    command.env("AGENTCORE_TEST_HOST_DIR", hosts).run()
+}
+
+/// Makes the Python image that the tests with containers build on, if the engine has none, and returns its name.
+fn base_image() -> Result<String> {
+    let script = "tests/docker/base_image.py";
+    let output = Cmd::new("python3").args([script]).output()?;
+    let told = text(&output.stderr);
+    if !output.status.success() {
+        return Err(Failed(format!("`{script}` failed: {}", told.trim_end())));
+    }
+    if !told.is_empty() {
+        say(told.trim_end());
+    }
+    Ok(text(&output.stdout).trim_end().to_owned())
 }
 
 fn deny() -> Outcome {
@@ -190,7 +223,13 @@ fn deny() -> Outcome {
 
 /// The Python package, on the interpreter that `python3` names: it needs nothing but the standard library.
 fn python_package() -> Result<()> {
-    let folders = ["crates/host/python", "examples", "benches", "xtask"];
+    let folders = [
+        "crates/host/python",
+        "examples",
+        "benches",
+        "tests",
+        "xtask",
+    ];
     Cmd::new("python3")
         .args(["-c", CHECK_SYNTAX])
         .args(folders)

@@ -60,6 +60,9 @@ struct SessionsArgs {
     /// How many sessions to open
     #[arg(long)]
     count: usize,
+    /// How long to wait before each session, in milliseconds
+    #[arg(long, default_value_t = 0)]
+    pause_millis: u64,
 }
 
 /// What is sent, and to whom.
@@ -150,9 +153,14 @@ async fn keep_busy(
 }
 
 async fn sessions(args: SessionsArgs) -> Result<Value, Failure> {
-    let SessionsArgs { target, count } = args;
+    let SessionsArgs {
+        target,
+        count,
+        pause_millis,
+    } = args;
     let mut times = Vec::new();
     for number in 0..count {
+        tokio::time::sleep(Duration::from_millis(pause_millis)).await;
         // Long enough for the service, which asks for 33 characters, and never used before.
         let session = format!("bench-session-{:0>12}-{number:0>12}", std::process::id());
         let started = Instant::now();

@@ -3,6 +3,8 @@
 //! Ours and the peer take turns, round by round, so that a noisy machine disturbs both; what counts is the ratio.
 //! Nothing here passes or fails by time: a person reads the table, and keeps the JSON.
 
+mod container;
+mod context;
 mod first_byte;
 mod report;
 mod requests;
@@ -47,6 +49,10 @@ enum Name {
     Requests,
     /// From a new session id to the first byte of its answer
     FirstByte,
+    /// New sessions in containers, and `invoke` beside curl
+    Container,
+    /// A build context of 20,000 small files
+    Context,
     /// A stream of 20,000 events, decoded
     Stream,
 }
@@ -58,6 +64,8 @@ impl Name {
             Self::Startup => "startup",
             Self::Requests => "requests",
             Self::FirstByte => "first-byte",
+            Self::Container => "container",
+            Self::Context => "context",
             Self::Stream => "stream",
         }
     }
@@ -114,6 +122,8 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
             Name::Startup => startup::measure(&bench, &mut report),
             Name::Requests => requests::measure(&bench, &mut report),
             Name::FirstByte => first_byte::measure(&bench, &mut report),
+            Name::Container => container::measure(&bench, &mut report),
+            Name::Context => context::measure(&bench, &mut report),
             Name::Stream => stream::measure(&bench, &mut report),
         };
         if let Err(Failed(reason)) = measured {
