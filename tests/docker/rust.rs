@@ -59,7 +59,8 @@ fn a_rust_agent_writes_to_tmp_and_nowhere_else() {
     let Some(project) = Contained::new() else {
         return;
     };
-    copy_rust_example(&project, "hello-rust");
+    // A package of another name than the other tests build: all builds go into one folder.
+    copy_rust_example(&project, "streaming-rust");
     project.write(
         "src/main.rs",
         r#"

@@ -148,7 +148,7 @@ impl Step {
                 .run()
                 .into(),
             Self::Build => Cmd::cargo("build --workspace --locked").run().into(),
-            Self::Hosts => Cmd::cargo("xtask hosts").run().into(),
+            Self::Hosts => hosts().into(),
             Self::Tests => tests(ci).into(),
             // A step of its own: nextest runs no doctests, and neither does `--all-targets`.
             Self::Doctests => Cmd::cargo("test --doc --workspace --locked").run().into(),
@@ -161,6 +161,22 @@ impl Step {
             Self::Fuzz => fuzz(),
         }
     }
+}
+
+/// The host binaries, and that a release which carries them compiles. Without one of them there is nothing to carry.
+fn hosts() -> Result<()> {
+    Cmd::cargo("xtask hosts").run()?;
+    let folder = target_dir()?.join("release");
+    let missing = |arch: &str| !folder.join(format!("agentcore-host-{arch}")).is_file();
+    if let Some(arch) = ["x86_64", "aarch64"].into_iter().find(|it| missing(it)) {
+        say(&format!(
+            "The feature `embed-hosts` is not checked: there is no agentcore-host for {arch}"
+        ));
+        return Ok(());
+    }
+    Cmd::cargo("check --package agentcore-cli --features embed-hosts --locked")
+        .env("AGENTCORE_EMBED_HOSTS", folder)
+        .run()
 }
 
 /// The Rust tests. Those that need a Python with other packages, an image or a host binary are told where these are: what
