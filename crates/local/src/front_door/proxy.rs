@@ -30,8 +30,11 @@ use crate::sandbox::hints::Setting;
 use crate::sandbox::{Call, Sandbox};
 use crate::sessions::{Refusal, Sessions};
 
-/// How long the end of a sandbox may take to be noticed after its connection broke.
+/// How long the end of a process may take to be noticed after its connection broke; the kernel tells it.
 const NOTICE: Duration = Duration::from_secs(2);
+
+/// The same for a container, whose end a busy engine tells.
+const NOTICE_BY_ENGINE: Duration = Duration::from_secs(6);
 
 /// Why a call has no answer of the agent.
 #[derive(Debug, thiserror::Error)]
@@ -235,7 +238,12 @@ impl Streamed {
 
 impl Trouble {
     async fn of_broken_connection(sandbox: &Sandbox) -> Self {
-        let end = sandbox.end_within(NOTICE).await;
+        let limit = if sandbox.is_container() {
+            NOTICE_BY_ENGINE
+        } else {
+            NOTICE
+        };
+        let end = sandbox.end_within(limit).await;
         end.map_or(Self::NoAnswer, Self::Died)
     }
 

@@ -148,6 +148,11 @@ impl Sandbox {
         self.clock().wait_until(Instant::now().checked_add(limit));
     }
 
+    /// Tells whether it is a container that has been started.
+    pub(crate) fn is_container(&self) -> bool {
+        self.inside.get().is_some()
+    }
+
     /// Tells whether it takes no calls any more.
     pub(crate) fn has_ended(&self) -> bool {
         self.clock().has_ended()

@@ -1,11 +1,19 @@
 //! Containers that are found by their labels and ended: what a front door left that was killed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use agentcore_docker::{ContainerSummary, Endpoint, Engine, EngineError};
 use futures_util::future::join_all;
+use tokio::time::sleep;
 
 use super::request::{INSTANCE_LABEL, MARK_LABEL, NETWORK_LABEL};
+
+/// How long an engine may need to finish a container that was asked for by a front door that is gone.
+const LATECOMERS: Duration = Duration::from_millis(300);
+
+/// How often they are looked for; one whose removal hangs in the engine must not be waited for without end.
+const MOST_LOOKS: u32 = 20;
 
 /// Ends every container of `mark` on the engine at `endpoint` that was not started by the front door `keep_instance`, and
 /// returns how many there were. Their networks are removed too, unless somebody else uses them.
@@ -31,14 +39,23 @@ pub(super) async fn end(
     keep_instance: Option<&str>,
 ) -> Result<usize, EngineError> {
     let labels = BTreeMap::from([(MARK_LABEL.to_owned(), mark.to_owned())]);
-    let mut found = Found::of(engine, &labels).await?;
-    // Whatever carries the mark and no instance was not made by a front door.
-    found.retain(|labels| {
-        let instance = labels.get(INSTANCE_LABEL).map(String::as_str);
-        instance.is_some() && instance != keep_instance
-    });
-    let networks = found.networks();
-    let count = found.remove_all().await?;
+    let mut networks = BTreeSet::new();
+    let mut count = 0;
+    for _ in 0..MOST_LOOKS {
+        let mut found = Found::of(engine, &labels).await?;
+        // Whatever carries the mark and no instance was not made by a front door.
+        found.retain(|labels| {
+            let instance = labels.get(INSTANCE_LABEL).map(String::as_str);
+            instance.is_some() && instance != keep_instance
+        });
+        if found.is_empty() {
+            break;
+        }
+        networks.append(&mut found.networks());
+        count += found.remove_all().await?;
+        // The one who was killed may have asked for another that the engine is still making.
+        sleep(LATECOMERS).await;
+    }
     for network in networks {
         engine.remove_network(&network).await?;
     }
