@@ -46,5 +46,9 @@ advisories:
 demo:
     cargo xtask demo
 
+# The static programs for images of Python agents.
+hosts *args:
+    cargo xtask hosts {{ args }}
+
 bench *names:
     cargo xtask bench {{ names }}
