@@ -68,7 +68,7 @@ use agentcore_runtime::App;
 use serde_json::{Value, json};
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), agentcore_runtime::RunError> {
     App::new(|_: Value| async {
         let write = |path: &str| std::fs::write(path, "x").is_ok();
         json!({ "tmp": write("/tmp/x"), "root": write("/x"), "temp_dir": write(&std::env::temp_dir().join("y").display().to_string()) })

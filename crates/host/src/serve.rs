@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use agentcore_runtime::{Address, serve_agent};
+use agentcore_runtime::{Address, ServerSettings, serve_agent};
 
 use crate::LOGGER;
 use crate::agent::WorkerAgent;
@@ -142,7 +142,13 @@ async fn native(
         }
     };
     let in_order = async {
-        let served = serve_agent(Arc::new(agent.clone()), listener, end).await;
+        let served = serve_agent(
+            Arc::new(agent.clone()),
+            listener,
+            ServerSettings::default(),
+            end,
+        )
+        .await;
         agent.stop(GRACE).await;
         served
     };

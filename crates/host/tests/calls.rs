@@ -32,8 +32,8 @@ async fn the_worker_is_told_ids_and_headers() {
         headers.insert("x-own", HeaderValue::from_bytes(b"caf\xe9").unwrap());
         let context = Context::from_headers(headers);
         let request_id = context.request_id().to_owned();
-        let body = r#"{"do": "meta"}"#.into();
-        let Outcome::Json(meta) = worker.agent.invoke(Invocation { body, context }).await else {
+        let body = r#"{"do": "meta"}"#;
+        let Outcome::Json(meta) = worker.agent.invoke(Invocation::new(body, context)).await else {
             panic!("no answer");
         };
         let expected = json!({

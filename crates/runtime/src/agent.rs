@@ -4,14 +4,18 @@
 //! does a worker process that holds an agent in another language. Nothing here knows HTTP routes or JSON payloads.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 pub use axum::body::Body;
 use bytes::Bytes;
 pub use futures_core::future::BoxFuture;
 use futures_core::stream::Stream;
+use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::limits::Hold;
+use crate::websocket::Handshake;
 use crate::{PingStatus, sse};
 
 /// Something that answers invocations.
@@ -21,8 +25,24 @@ pub trait Agent: Send + Sync + 'static {
     /// The future is polled on the threads that answer `/ping`, so it must not block.
     fn invoke(&self, invocation: Invocation) -> BoxFuture<'static, Outcome>;
 
+    /// Answers a WebSocket connection on `/ws`; `None` if the agent has no handler for them, which answers 404.
+    ///
+    /// The future ends when the agent is done with the connection: `Ok` closes it with 1000, an error with 1011. Dropping it
+    /// cancels the work as [`Agent::invoke`] does. The default returns `None`.
+    fn websocket(&self, handshake: Handshake) -> Option<BoxFuture<'static, Result<(), Failure>>> {
+        drop(handshake);
+        None
+    }
+
     /// Returns the status now. Must return at once: `/ping` calls it.
     fn status(&self) -> AgentStatus;
+
+    /// Begins to bring the status up to date, if that takes more than a look; called before each ping's [`Agent::status`].
+    ///
+    /// The future must end soon, whatever the agent does: the ping waits for it. The default returns `None`.
+    fn refresh(&self) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
 
     /// Says whether the agent writes the line in the log about an invocation that went well, so that the server does not.
     ///
@@ -33,19 +53,38 @@ pub trait Agent: Send + Sync + 'static {
 
     /// Called once, when the server begins to shut down; the agent is dropped when this and the drain have ended.
     ///
-    /// It runs beside the drain and shares its deadline. The default does nothing.
-    fn shutdown(&self) -> BoxFuture<'static, ()> {
+    /// It runs beside the drain. What the agent still does after `grace` it cuts, and logs what that was, before the future
+    /// ends; half a second later the server waits no longer. The default does nothing.
+    fn shutdown(&self, grace: Duration) -> BoxFuture<'static, ()> {
+        let _ = grace;
         Box::pin(std::future::ready(()))
     }
 }
 
 /// One request to an agent, with nothing interpreted but the headers of the contract.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Invocation {
     /// The request's body, whole, as it came.
     pub body: Bytes,
     /// Session, request id and headers.
     pub context: Context,
+    /// When a plain answer is due at the latest: the server answers the caller itself then, and drops the future.
+    pub deadline: Option<Instant>,
+    /// The invocation's place among those that run; whoever goes on after the caller has left keeps it.
+    pub(crate) hold: Hold,
+}
+
+impl Invocation {
+    /// Creates an invocation that has no deadline and takes nobody's place.
+    pub fn new(body: impl Into<Bytes>, context: Context) -> Self {
+        Self {
+            body: body.into(),
+            context,
+            deadline: None,
+            hold: Hold::default(),
+        }
+    }
 }
 
 /// How an invocation ended, or began to stream.

@@ -1,21 +1,27 @@
 //! An agent made of a Rust function: from the function to a server around it.
 //!
 //! What a function may look like is in `handler.rs`, where it runs in `isolate.rs`, and what the server does with it in
-//! `server.rs`; this file only puts them together.
+//! `server.rs`; this file only puts them together. Settings that belong to one part of an app are set where that part is.
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 
 use crate::address::Listener;
-use crate::agent::{Agent, AgentStatus, BoxFuture, Invocation, Outcome};
-use crate::failure::Failure;
-use crate::handler::{AnyHandler, Handler, StreamingHandler, Threads};
-use crate::isolate::Isolate;
-use crate::server::serve_agent;
-use crate::{PingStatus, routes};
+use crate::function_agent::{FunctionAgent, Parts};
+use crate::handler::{AnyHandler, Handler, Runner, StreamingHandler};
+use crate::health::Health;
+use crate::isolate::{CallerLeaves, Isolate, Threads};
+use crate::limits::Limits;
+use crate::middleware::Edits;
+use crate::server;
+use crate::sessions::{SessionLimits, Sessions};
+use crate::settings::ServerSettings;
+use crate::tasks::Tasks;
+use crate::websocket::AnyWebSocketHandler;
 
 /// An agent made of a function.
 ///
@@ -28,6 +34,13 @@ use crate::{PingStatus, routes};
 #[must_use = "an app does nothing until it is served"]
 pub struct App {
     handler: AnyHandler,
+    pub(crate) websocket: Option<AnyWebSocketHandler>,
+    pub(crate) edits: Edits,
+    parts: Parts,
+    settings: ServerSettings,
+    threads: Threads,
+    caller_leaves: CallerLeaves,
+    debug: bool,
 }
 
 impl App {
@@ -58,11 +71,9 @@ impl App {
     /// ```
     pub fn new<M>(handler: impl Handler<M>) -> Self {
         let handler = Arc::new(handler);
-        Self {
-            handler: Arc::new(move |invocation, threads| {
-                Arc::clone(&handler).answer(invocation, &Threads(threads)).0
-            }),
-        }
+        Self::of(Arc::new(move |invocation, threads| {
+            Arc::clone(&handler).answer(invocation, &Runner(threads)).0
+        }))
     }
 
     /// Creates an agent that answers each invocation with a stream of server-sent events.
@@ -86,73 +97,139 @@ impl App {
     /// ```
     pub fn streaming<M>(handler: impl StreamingHandler<M>) -> Self {
         let handler = Arc::new(handler);
+        Self::of(Arc::new(move |invocation, threads| {
+            Arc::clone(&handler).answer(invocation, &Runner(threads)).0
+        }))
+    }
+
+    /// Creates an app around a handler whose type is forgotten.
+    pub(crate) fn of(handler: AnyHandler) -> Self {
         Self {
-            handler: Arc::new(move |invocation, threads| {
-                Arc::clone(&handler).answer(invocation, &Threads(threads)).0
-            }),
+            handler,
+            websocket: None,
+            edits: Edits::default(),
+            parts: Parts::new(),
+            settings: ServerSettings::default(),
+            threads: Threads::default(),
+            caller_leaves: CallerLeaves::default(),
+            debug: false,
         }
     }
 
-    /// Serves on `listener` until `shutdown` completes, then lets open requests finish, as [`serve_agent`] does.
+    /// Answers the debug actions of the contract: a payload that is an object with a key `_agent_core_app_action` reads or forces the
+    /// ping status, or lists the background tasks. Off by default, and never to be on where strangers call.
+    pub fn debug(mut self, debug: bool) -> Self {
+        self.debug = debug;
+        self
+    }
+
+    /// Sets how much the server does at a time, and for how long.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.settings = self.settings.limits(limits);
+        self
+    }
+
+    /// Sets how long sessions live and how many there may be.
+    pub fn session_limits(self, limits: SessionLimits) -> Self {
+        self.parts.sessions.set_limits(limits);
+        self
+    }
+
+    /// Sets how long open requests and background tasks may take to finish at the end, as [`ServerSettings::drain`] says.
+    pub fn drain(mut self, grace: Duration) -> Self {
+        self.settings = self.settings.drain(grace);
+        self
+    }
+
+    /// Sends a comment in streams that were silent for so long, as [`ServerSettings::keep_alive`] says.
+    pub fn keep_alive(mut self, silence: Duration) -> Self {
+        self.settings = self.settings.keep_alive(silence);
+        self
+    }
+
+    /// Reports `HealthyBusy` while something is being answered, as [`ServerSettings::busy_while_invoking`] says.
+    pub fn busy_while_invoking(mut self, busy: bool) -> Self {
+        self.settings = self.settings.busy_while_invoking(busy);
+        self
+    }
+
+    /// Sets where the functions run.
+    pub fn threads(mut self, threads: Threads) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Sets what becomes of a plain invocation whose caller hangs up.
+    pub fn when_caller_leaves(mut self, caller_leaves: CallerLeaves) -> Self {
+        self.caller_leaves = caller_leaves;
+        self
+    }
+
+    /// Returns the app's background tasks, for code that has no [`Context`](crate::Context).
+    pub fn tasks(&self) -> &Tasks {
+        &self.parts.tasks
+    }
+
+    /// Returns the app's status, to read and to force.
+    pub fn health(&self) -> &Health {
+        &self.parts.health
+    }
+
+    /// Returns the app's sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.parts.sessions
+    }
+
+    /// Serves on `listener` until `shutdown` completes, then lets open requests and background tasks finish, as
+    /// [`serve_agent`](crate::serve_agent) does.
     ///
     /// # Errors
     ///
-    /// Fails if the agent's threads cannot be started, or as [`serve_agent`] does.
+    /// Fails if the agent's threads cannot be started, or as [`serve_agent`](crate::serve_agent) does.
     pub async fn serve(
         self,
         listener: impl Into<Listener>,
         shutdown: impl Future<Output = ()> + Send,
     ) -> io::Result<()> {
-        let agent = FunctionAgent {
-            handler: self.handler,
-            threads: Ok(Isolate::start()?),
-        };
-        serve_agent(Arc::new(agent), listener.into(), shutdown).await
+        let threads = Isolate::start(self.threads, self.caller_leaves)?;
+        let (agent, settings, edits) = self.into_agent(Ok(threads));
+        server::serve(agent, edits, listener.into(), settings, shutdown).await
     }
 
-    /// Returns the agent's routes, to add routes and layers to, or to call in a test.
+    /// Returns the agent's routes with the app's own routes and layers, to call in a test or to put into a larger router.
     ///
-    /// If the agent's threads cannot be started, each invocation answers 500 and says so.
+    /// If the agent's threads cannot be started, each invocation answers 500 and says so. Has to be called within a tokio
+    /// runtime.
     pub fn router(self) -> Router {
-        routes::router(Arc::new(FunctionAgent {
+        let threads = Isolate::start(self.threads, self.caller_leaves);
+        let (agent, settings, edits) = self.into_agent(threads.map_err(|error| error.to_string()));
+        server::edited_router(agent, settings, edits)
+    }
+
+    fn into_agent(
+        self,
+        threads: Result<Isolate, String>,
+    ) -> (Arc<FunctionAgent>, ServerSettings, Edits) {
+        if let Ok(threads) = &threads {
+            let handle = threads.handle();
+            self.parts.tasks.start(&handle);
+            self.parts.sessions.start(&handle);
+        }
+        let agent = FunctionAgent {
             handler: self.handler,
-            threads: Isolate::start().map_err(|error| error.to_string()),
-        }))
+            websocket: self.websocket,
+            threads,
+            parts: self.parts,
+            debug: self.debug,
+        };
+        (Arc::new(agent), self.settings, self.edits)
     }
 }
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { handler: _ } = self;
-        f.debug_struct("App").finish_non_exhaustive()
-    }
-}
-
-/// A function with the threads that it runs on.
-struct FunctionAgent {
-    handler: AnyHandler,
-    threads: Result<Isolate, String>,
-}
-
-impl Agent for FunctionAgent {
-    fn invoke(&self, invocation: Invocation) -> BoxFuture<'static, Outcome> {
-        match &self.threads {
-            Ok(threads) => (self.handler)(invocation, threads),
-            Err(error) => {
-                let text = format!("the agent's threads could not be started: {error}");
-                Box::pin(std::future::ready(Outcome::Failed(Failure::internal(text))))
-            }
-        }
-    }
-
-    fn status(&self) -> AgentStatus {
-        AgentStatus::Ready(PingStatus::Healthy)
-    }
-
-    fn shutdown(&self) -> BoxFuture<'static, ()> {
-        match &self.threads {
-            Ok(threads) => Box::pin(threads.finish()),
-            Err(_) => Box::pin(std::future::ready(())),
-        }
+        f.debug_struct("App")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }

@@ -21,7 +21,7 @@ use crate::log::LOGGER;
 const FRAME_SIZE: usize = 16 * 1024;
 
 /// The body of an answer.
-pub(crate) enum Reply {
+pub(crate) enum AnswerBody {
     /// All of it; `None` when it was sent, or when there is none.
     Full(Option<Bytes>),
     /// Events as they come.
@@ -30,13 +30,13 @@ pub(crate) enum Reply {
     Other(Body),
 }
 
-impl Reply {
+impl AnswerBody {
     pub(crate) fn full(bytes: impl Into<Bytes>) -> Self {
         Self::Full(Some(bytes.into()).filter(|bytes| !bytes.is_empty()))
     }
 }
 
-impl http_body::Body for Reply {
+impl http_body::Body for AnswerBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -166,8 +166,8 @@ mod tests {
     fn body(
         items: impl Stream<Item = Result<StreamItem, Failure>> + Send + 'static,
         cut: &CancellationToken,
-    ) -> Reply {
-        Reply::Events(Box::new(EventBody::new(
+    ) -> AnswerBody {
+        AnswerBody::Events(Box::new(EventBody::new(
             Box::pin(items),
             cut.clone(),
             Span::none(),
@@ -178,7 +178,7 @@ mod tests {
         StreamItem::Json(Bytes::from_static(text.as_bytes()))
     }
 
-    async fn frame(body: &mut Reply) -> Option<String> {
+    async fn frame(body: &mut AnswerBody) -> Option<String> {
         let bytes = body.frame().await?.unwrap().into_data().unwrap();
         Some(String::from_utf8(bytes.to_vec()).unwrap())
     }

@@ -6,8 +6,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use agentcore_protocol::{SessionId, header};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri};
 use uuid::Uuid;
+
+use crate::health::Health;
+use crate::sessions::Session;
+use crate::tasks::Tasks;
 
 /// The surroundings of one invocation.
 ///
@@ -15,9 +20,25 @@ use uuid::Uuid;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Context {
+    request: Arc<RequestParts>,
+    scope: Scope,
+}
+
+/// What came with the request, beside its body.
+struct RequestParts {
     session_id: Option<SessionId>,
-    request_id: Arc<str>,
-    headers: Arc<HeaderMap>,
+    request_id: Box<str>,
+    headers: HeaderMap,
+    uri: Uri,
+    extensions: Extensions,
+}
+
+/// What an app lends to the code that answers an invocation.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scope {
+    pub(crate) session: Option<Session>,
+    pub(crate) tasks: Tasks,
+    pub(crate) health: Health,
 }
 
 impl Context {
@@ -25,6 +46,19 @@ impl Context {
     ///
     /// An empty session id counts as none, and a missing or empty request id is replaced by a fresh one.
     pub fn from_headers(headers: HeaderMap) -> Self {
+        let mut request = http::Request::new(());
+        *request.headers_mut() = headers;
+        Self::from_parts(request.into_parts().0)
+    }
+
+    /// The same for the whole head of a request.
+    pub fn from_parts(head: Parts) -> Self {
+        let Parts {
+            headers,
+            uri,
+            extensions,
+            ..
+        } = head;
         let session_id = headers
             .get(header::SESSION_ID)
             .and_then(|value| SessionId::try_from(value).ok());
@@ -32,31 +66,69 @@ impl Context {
             Some(value) if !value.is_empty() => latin1(value).into(),
             _ => fresh_request_id(),
         };
-        Self {
+        let request = RequestParts {
             session_id,
             request_id,
-            headers: Arc::new(headers),
+            headers,
+            uri,
+            extensions,
+        };
+        Self {
+            request: Arc::new(request),
+            scope: Scope::default(),
         }
+    }
+
+    /// Lends what the app has to the code that is called with this context.
+    pub(crate) fn lend(&mut self, scope: Scope) {
+        self.scope = scope;
+    }
+
+    /// Returns the session with its state; `None` if the caller named none, or if there is no [`App`](crate::App) around the call.
+    pub fn session(&self) -> Option<&Session> {
+        self.scope.session.as_ref()
+    }
+
+    /// Returns the app's background tasks; those that are started through it keep the session open.
+    ///
+    /// Without an [`App`](crate::App) around the call these are tasks of nobody's.
+    pub fn tasks(&self) -> &Tasks {
+        &self.scope.tasks
+    }
+
+    /// Returns the app's status, to read and to force.
+    pub fn health(&self) -> &Health {
+        &self.scope.health
+    }
+
+    /// Returns the path and query of the request.
+    pub fn uri(&self) -> &Uri {
+        &self.request.uri
+    }
+
+    /// Returns what a middleware attached to the request.
+    pub fn extension<T: Clone + Send + Sync + 'static>(&self) -> Option<&T> {
+        self.request.extensions.get()
     }
 
     /// Returns the session that the caller named, if it named one.
     pub fn session_id(&self) -> Option<&SessionId> {
-        self.session_id.as_ref()
+        self.request.session_id.as_ref()
     }
 
     /// Returns the id of this request: the caller's, or one made for it.
     pub fn request_id(&self) -> &str {
-        &self.request_id
+        &self.request.request_id
     }
 
     /// Returns all headers of the request, tokens included: never log them.
     pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+        &self.request.headers
     }
 
     /// Returns the headers that the contract shows to an agent's code, under the names it shows them.
     pub fn forwarded_headers(&self) -> Vec<(String, String)> {
-        header::forwarded(&self.headers)
+        header::forwarded(&self.request.headers)
     }
 
     /// Returns the workload access token that the platform sent along, if it did.
@@ -71,18 +143,21 @@ impl Context {
     }
 
     fn non_empty(&self, name: &HeaderName) -> Option<String> {
-        let value = self.headers.get(name)?;
+        let value = self.request.headers.get(name)?;
         (!value.is_empty()).then(|| latin1(value))
     }
 }
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
+        let Self { request, scope: _ } = self;
+        let RequestParts {
             session_id,
             request_id,
             headers,
-        } = self;
+            uri: _,
+            extensions: _,
+        } = &**request;
         let names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         f.debug_struct("Context")
             .field("session_id", session_id)
@@ -92,7 +167,7 @@ impl fmt::Debug for Context {
     }
 }
 
-fn fresh_request_id() -> Arc<str> {
+fn fresh_request_id() -> Box<str> {
     let mut buffer = Uuid::encode_buffer();
     let text: &str = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
     text.into()

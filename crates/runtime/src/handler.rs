@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::agent::{BoxFuture, EventStream, Invocation, Outcome};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::isolate::Isolate;
+use crate::isolate::{Isolate, Terms};
 use crate::payload;
 use crate::reply::{IntoEvents, IntoReply};
 
@@ -64,7 +64,7 @@ where
 )]
 pub trait Handler<M>: Send + Sync + 'static {
     /// Begins to answer on the agent's threads.
-    fn answer(self: Arc<Self>, invocation: Invocation, threads: &Threads<'_>) -> Answer;
+    fn answer(self: Arc<Self>, invocation: Invocation, runner: &Runner<'_>) -> Answer;
 }
 
 /// A function that answers an invocation with a stream of events.
@@ -75,11 +75,11 @@ pub trait Handler<M>: Send + Sync + 'static {
 )]
 pub trait StreamingHandler<M>: Send + Sync + 'static {
     /// Begins to answer on the agent's threads.
-    fn answer(self: Arc<Self>, invocation: Invocation, threads: &Threads<'_>) -> Answer;
+    fn answer(self: Arc<Self>, invocation: Invocation, runner: &Runner<'_>) -> Answer;
 }
 
 /// The threads that run handlers, and nothing that others could use of them.
-pub struct Threads<'a>(pub(crate) &'a Isolate);
+pub struct Runner<'a>(pub(crate) &'a Isolate);
 
 /// An answer on its way.
 pub struct Answer(pub(crate) BoxFuture<'static, Outcome>);
@@ -93,8 +93,8 @@ impl<F, Args, M> Handler<(Now, Args, M)> for F
 where
     F: Call<Args, Output: IntoReply<M>>,
 {
-    fn answer(self: Arc<Self>, invocation: Invocation, threads: &Threads<'_>) -> Answer {
-        let work = threads.0.run_blocking(move || {
+    fn answer(self: Arc<Self>, invocation: Invocation, runner: &Runner<'_>) -> Answer {
+        let work = runner.0.run_blocking(Terms::of(&invocation), move || {
             let payload = payload::parse(&invocation.body)?;
             self.call(payload, invocation.context).into_reply()
         });
@@ -106,8 +106,8 @@ impl<F, Args, M> Handler<(Later, Args, M)> for F
 where
     F: Call<Args, Output: Future<Output: IntoReply<M>> + Send>,
 {
-    fn answer(self: Arc<Self>, invocation: Invocation, threads: &Threads<'_>) -> Answer {
-        let work = threads.0.run(async move {
+    fn answer(self: Arc<Self>, invocation: Invocation, runner: &Runner<'_>) -> Answer {
+        let work = runner.0.run(Terms::of(&invocation), async move {
             let payload = payload::parse(&invocation.body)?;
             self.call(payload, invocation.context).await.into_reply()
         });
@@ -119,8 +119,8 @@ impl<F, Args, M> StreamingHandler<(Now, Args, M)> for F
 where
     F: Call<Args, Output: IntoEvents<M>>,
 {
-    fn answer(self: Arc<Self>, invocation: Invocation, threads: &Threads<'_>) -> Answer {
-        let opening = threads.0.stream(async move {
+    fn answer(self: Arc<Self>, invocation: Invocation, runner: &Runner<'_>) -> Answer {
+        let opening = runner.0.stream(Terms::of(&invocation), async move {
             let payload = payload::parse(&invocation.body)?;
             self.call(payload, invocation.context).into_events()
         });
@@ -132,8 +132,8 @@ impl<F, Args, M> StreamingHandler<(Later, Args, M)> for F
 where
     F: Call<Args, Output: Future<Output: IntoEvents<M>> + Send>,
 {
-    fn answer(self: Arc<Self>, invocation: Invocation, threads: &Threads<'_>) -> Answer {
-        let opening = threads.0.stream(async move {
+    fn answer(self: Arc<Self>, invocation: Invocation, runner: &Runner<'_>) -> Answer {
+        let opening = runner.0.stream(Terms::of(&invocation), async move {
             let payload = payload::parse(&invocation.body)?;
             self.call(payload, invocation.context).await.into_events()
         });

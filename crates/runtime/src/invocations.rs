@@ -19,7 +19,7 @@ use tracing::{Instrument, Span};
 
 use crate::SessionId;
 use crate::agent::{Agent, Invocation, Outcome};
-use crate::body::{EventBody, Reply};
+use crate::body::{AnswerBody, EventBody};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::log::{INVOCATION, LOGGER};
@@ -48,10 +48,10 @@ pub(crate) async fn answer<B: RequestBody>(
     agent: &dyn Agent,
     request: Request<B>,
     cut: &CancellationToken,
-) -> Response<Reply> {
+) -> Response<AnswerBody> {
     let (head, body) = request.into_parts();
     let waits = head.headers.contains_key(EXPECT);
-    let context = Context::from_headers(head.headers);
+    let context = Context::from_parts(head);
     let span = tracing::error_span!(
         target: LOGGER,
         INVOCATION,
@@ -60,7 +60,7 @@ pub(crate) async fn answer<B: RequestBody>(
     );
     let record = Record::begin(span.clone());
     let outcome = match read(body, BODY_LIMIT, waits).await {
-        Ok(body) => ask(agent, Invocation { body, context }, &span).await,
+        Ok(body) => ask(agent, Invocation::new(body, context), &span).await,
         Err(refusal) => Outcome::Failed(refusal),
     };
     record.end(&outcome, agent.writes_its_own_log());
@@ -77,20 +77,20 @@ async fn ask(agent: &dyn Agent, invocation: Invocation, span: &Span) -> Outcome 
         .unwrap_or_else(|panic| Outcome::Failed(Failure::from_panic(&*panic)))
 }
 
-fn respond(outcome: Outcome, cut: &CancellationToken, span: Span) -> Response<Reply> {
+fn respond(outcome: Outcome, cut: &CancellationToken, span: Span) -> Response<AnswerBody> {
     match outcome {
         Outcome::Json(body) => {
-            let mut response = Response::new(Reply::full(body));
+            let mut response = Response::new(AnswerBody::full(body));
             response.headers_mut().insert(CONTENT_TYPE, JSON);
             response
         }
         Outcome::Events(stream) => {
             let events = EventBody::new(stream, cut.clone(), span);
-            let mut response = Response::new(Reply::Events(Box::new(events)));
+            let mut response = Response::new(AnswerBody::Events(Box::new(events)));
             response.headers_mut().insert(CONTENT_TYPE, EVENT_STREAM);
             response
         }
-        Outcome::Response(response) => response.map(Reply::Other),
+        Outcome::Response(response) => response.map(AnswerBody::Other),
         Outcome::Failed(failure) => json(failure.status(), failure.body()),
     }
 }

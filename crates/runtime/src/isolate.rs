@@ -16,57 +16,119 @@ use http::StatusCode;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
-use crate::agent::{EventStream, StreamItem};
+use crate::agent::{EventStream, Invocation, StreamItem};
 use crate::failure::Failure;
+use crate::limits::Hold;
 
 /// How many items may wait on either side of the threads' border: enough to spare most of the wake-ups across it.
 const READ_AHEAD: usize = 32;
 
+/// Where the agent's code runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Threads {
+    /// On threads of its own: a handler that blocks delays neither `/ping` nor the server.
+    #[default]
+    Own,
+    /// On the threads of the server, which saves two changes of thread an invocation. For agents that never block: one
+    /// that does silences `/ping`, and a plain `fn` runs there too.
+    Shared,
+}
+
+/// What becomes of a plain invocation whose caller hangs up. A stream is always cancelled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CallerLeaves {
+    /// It runs to its end, as in the reference SDK: what it does to the world is done whole.
+    #[default]
+    Finish,
+    /// It is cancelled at once, at the point where it waits; a plain `fn`, which cannot be, runs to its end.
+    Cancel,
+}
+
+/// The conditions under which one invocation runs.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    deadline: Option<Instant>,
+    hold: Hold,
+}
+
+impl Terms {
+    /// Takes the conditions of an invocation; the work keeps its place.
+    pub(crate) fn of(invocation: &Invocation) -> Self {
+        Self {
+            deadline: invocation.deadline,
+            hold: invocation.hold.clone(),
+        }
+    }
+}
+
 /// The agent's threads. Dropping it, also within asynchronous code, cuts what still runs on them.
 pub(crate) struct Isolate {
-    /// Taken out when dropped: a runtime that is dropped within another one panics.
+    /// `None` where the server's threads are shared. Taken out when dropped: a runtime that is dropped within another one
+    /// panics.
     runtime: Option<Runtime>,
-    handle: Handle,
+    caller_leaves: CallerLeaves,
     plain: TaskTracker,
 }
 
 impl Isolate {
     /// Starts the threads.
-    pub(crate) fn start() -> io::Result<Self> {
-        // Two at least: on a machine with one processor, one blocked handler would otherwise stop all others.
-        let threads = available_parallelism().map_or(2, |threads| threads.get().max(2));
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("agent")
-            .enable_all()
-            .build()?;
+    pub(crate) fn start(threads: Threads, caller_leaves: CallerLeaves) -> io::Result<Self> {
+        let runtime = match threads {
+            Threads::Own => Some(start_threads()?),
+            Threads::Shared => None,
+        };
         Ok(Self {
-            handle: runtime.handle().clone(),
-            runtime: Some(runtime),
+            runtime,
+            caller_leaves,
             plain: TaskTracker::new(),
         })
     }
 
-    /// Runs `work` to its end, even if nobody waits for it any longer.
+    /// Returns the threads, for work that is not an invocation's.
+    pub(crate) fn handle(&self) -> Handle {
+        match &self.runtime {
+            Some(runtime) => runtime.handle().clone(),
+            None => Handle::current(),
+        }
+    }
+
+    /// Runs `work`, to its end even if nobody waits for it any longer, unless the app wants it cancelled then; in any case
+    /// until the deadline.
     pub(crate) fn run<T, W>(
         &self,
+        terms: Terms,
         work: W,
     ) -> impl Future<Output = Result<T, Failure>> + Send + use<T, W>
     where
         T: Send + 'static,
         W: Future<Output = T> + Send + 'static,
     {
+        let work = async move {
+            let Terms { deadline, hold } = terms;
+            let _kept = hold;
+            match deadline {
+                None => Ok(work.await),
+                Some(at) => timeout_at(at, work).await.map_err(|_| limit_reached()),
+            }
+        };
         let work = work.instrument(Span::current());
-        let task = self.handle.spawn(self.plain.track_future(work));
-        async { task.await.map_err(lost) }
+        let task = self.spawn(self.plain.track_future(work));
+        let cancels = self.caller_leaves == CallerLeaves::Cancel;
+        let mut task = Work { task, cancels };
+        async move {
+            let ended = (&mut task.task).await;
+            ended.map_err(lost).flatten()
+        }
     }
 
-    /// The same for work that blocks its thread.
+    /// The same for work that blocks its thread, which nothing can end.
     pub(crate) fn run_blocking<T, W>(
         &self,
+        terms: Terms,
         work: W,
     ) -> impl Future<Output = Result<T, Failure>> + Send + use<T, W>
     where
@@ -74,16 +136,21 @@ impl Isolate {
         W: FnOnce() -> T + Send + 'static,
     {
         let (span, token) = (Span::current(), self.plain.token());
-        let task = self.handle.spawn_blocking(move || {
-            let _running = token;
+        let work = move || {
+            let _running = (token, terms.hold);
             span.in_scope(work)
-        });
+        };
+        let task = match &self.runtime {
+            Some(runtime) => runtime.spawn_blocking(work),
+            None => tokio::spawn(async move { work() }),
+        };
         async { task.await.map_err(lost) }
     }
 
     /// Opens a stream and reads ahead of whoever takes its items. Dropping either future or stream ends the work at once.
     pub(crate) fn stream<S, O>(
         &self,
+        terms: Terms,
         open: O,
     ) -> impl Future<Output = Result<EventStream, Failure>> + Send + use<S, O>
     where
@@ -92,8 +159,15 @@ impl Isolate {
     {
         let (opened, opening) = oneshot::channel();
         let (sender, receiver) = mpsc::channel(READ_AHEAD);
-        let work = produce(open, opened, sender).instrument(Span::current());
-        let producer = Producer(self.handle.spawn(work));
+        let work = async move {
+            let _kept = terms.hold;
+            produce(open, opened, sender).await;
+        };
+        let task = self.spawn(work.instrument(Span::current()));
+        let producer = Work {
+            task,
+            cancels: true,
+        };
         async move {
             let mut items = Items {
                 receiver,
@@ -119,6 +193,16 @@ impl Isolate {
         let plain = self.plain.clone();
         async move { plain.wait().await }
     }
+
+    fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        match &self.runtime {
+            Some(runtime) => runtime.spawn(work),
+            None => tokio::spawn(work),
+        }
+    }
 }
 
 impl Drop for Isolate {
@@ -127,6 +211,16 @@ impl Drop for Isolate {
             runtime.shutdown_background();
         }
     }
+}
+
+fn start_threads() -> io::Result<Runtime> {
+    // Two at least: on a machine with one processor, one blocked handler would otherwise stop all others.
+    let threads = available_parallelism().map_or(2, |threads| threads.get().max(2));
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("agent")
+        .enable_all()
+        .build()
 }
 
 /// Opens a stream, says whether that worked, and sends its items for as long as somebody wants them.
@@ -162,7 +256,7 @@ struct Items {
     batch: Vec<Result<StreamItem, Failure>>,
     ready: vec::IntoIter<Result<StreamItem, Failure>>,
     /// Gone once its end is known.
-    producer: Option<Producer>,
+    producer: Option<Work<()>>,
 }
 
 impl Stream for Items {
@@ -187,18 +281,23 @@ impl Stream for Items {
         let Some(producer) = &mut this.producer else {
             return Poll::Ready(None);
         };
-        let ended = std::task::ready!(Pin::new(&mut producer.0).poll(task));
+        let ended = std::task::ready!(Pin::new(&mut producer.task).poll(task));
         this.producer = None;
         Poll::Ready(ended.err().map(|error| Err(lost(error))))
     }
 }
 
-/// A task that ends when nobody waits for it any longer.
-struct Producer(JoinHandle<()>);
+/// A task that, if it `cancels`, ends when nobody waits for it any longer.
+struct Work<T> {
+    task: JoinHandle<T>,
+    cancels: bool,
+}
 
-impl Drop for Producer {
+impl<T> Drop for Work<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        if self.cancels {
+            self.task.abort();
+        }
     }
 }
 
@@ -208,6 +307,15 @@ fn lost(error: JoinError) -> Failure {
         Ok(panic) => Failure::from_panic(&*panic),
         Err(_) => ended(),
     }
+}
+
+/// What a caller is told whose invocation took too long.
+pub(crate) fn limit_reached() -> Failure {
+    Failure::new(
+        StatusCode::GATEWAY_TIMEOUT,
+        "the invocation took longer than its limit",
+    )
+    .with_type("InvocationLimit")
 }
 
 fn ended() -> Failure {

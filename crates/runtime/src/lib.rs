@@ -2,11 +2,11 @@
 //! `POST /invocations`, `GET /ping`, server-sent events, sessions, structured logs.
 //!
 //! ```no_run
-//! use agentcore_runtime::App;
+//! use agentcore_runtime::{App, RunError};
 //! use serde_json::{Value, json};
 //!
 //! #[tokio::main]
-//! async fn main() -> std::io::Result<()> {
+//! async fn main() -> Result<(), RunError> {
 //!     App::new(answer).run().await
 //! }
 //!
@@ -42,17 +42,26 @@ mod agent;
 mod app;
 mod body;
 mod context;
+mod debug_actions;
 mod failure;
+mod function_agent;
 mod handler;
+mod health;
 mod invocations;
 mod isolate;
+mod limits;
 mod log;
+mod middleware;
 mod payload;
 mod ping;
 mod reply;
 mod routes;
 mod run;
 mod server;
+mod sessions;
+mod settings;
+mod tasks;
+mod websocket;
 
 pub use address::{Address, InvalidAddress, Listener};
 pub use agent::{
@@ -65,7 +74,14 @@ pub use context::Context;
 pub use failure::Failure;
 pub use futures_core::Stream;
 pub use handler::{Handler, StreamingHandler};
+pub use health::Health;
 pub use http::StatusCode;
+pub use isolate::{CallerLeaves, Threads};
+pub use limits::Limits;
 pub use log::log_to_stderr;
-pub use routes::router;
-pub use server::serve_agent;
+pub use run::RunError;
+pub use server::{router, serve_agent};
+pub use sessions::{Session, SessionLimits, Sessions};
+pub use settings::ServerSettings;
+pub use tasks::Tasks;
+pub use websocket::Handshake;

@@ -3,67 +3,59 @@
 //! The texts and headers are the contract's. Two paths need no routing table, so there is none; what an invocation does is
 //! in `invocations.rs`.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Router;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::agent::{Agent, AgentStatus};
-use crate::body::Reply;
+use crate::body::AnswerBody;
 use crate::invocations::{self, RequestBody};
 use crate::ping::Pings;
+use crate::settings::ServerSettings;
 
 /// `application/json` without a charset: AWS's documented client compares it by equality.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// Returns the routes around `agent` as an axum router, to add routes and layers to, or to call in a test.
-///
-/// ```
-/// use std::sync::Arc;
-/// use agentcore_runtime::{Agent, Router};
-///
-/// fn with_version(agent: Arc<dyn Agent>) -> Router {
-///     agentcore_runtime::router(agent).route("/version", axum::routing::get(|| async { "1.2" }))
-/// }
-/// ```
-pub fn router(agent: Arc<dyn Agent>) -> Router {
-    let routes = Arc::new(Routes::new(agent, CancellationToken::new()));
-    Router::new().fallback_service(tower::service_fn(move |request| {
-        let routes = Arc::clone(&routes);
-        async move { Ok::<_, Infallible>(routes.answer(request).await) }
-    }))
-}
-
 /// The routes of one server.
 pub(crate) struct Routes {
     agent: Arc<dyn Agent>,
     pings: Pings,
-    cut: CancellationToken,
+    pub(crate) settings: ServerSettings,
+    /// Cancelled when the server can wait no longer.
+    pub(crate) cut: CancellationToken,
+    /// Connections that became WebSockets; the server waits for them when it drains.
+    pub(crate) upgraded: TaskTracker,
 }
 
 impl Routes {
     /// Creates the routes; streams that are still open when `cut` is cancelled end then.
-    pub(crate) fn new(agent: Arc<dyn Agent>, cut: CancellationToken) -> Self {
+    pub(crate) fn new(
+        agent: Arc<dyn Agent>,
+        settings: ServerSettings,
+        cut: CancellationToken,
+    ) -> Self {
         Self {
             agent,
             pings: Pings::new(),
+            settings,
             cut,
+            upgraded: TaskTracker::new(),
         }
     }
 
     /// Answers one request.
-    pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<Reply> {
+    pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<AnswerBody> {
         match (request.uri().path(), request.method()) {
             ("/invocations", &Method::POST) => {
                 invocations::answer(&*self.agent, request, &self.cut).await
             }
-            ("/ping", &Method::GET) => self.ping(),
-            ("/ping", &Method::HEAD) => without_body(self.ping()),
+            ("/ping", &Method::GET) => self.ping().await,
+            ("/ping", &Method::HEAD) => without_body(self.ping().await),
             ("/invocations", _) => not_allowed(HeaderValue::from_static("POST")),
             ("/ping", _) => not_allowed(HeaderValue::from_static("HEAD, GET")),
             ("/invocations/" | "/ping/", _) => redirect(&request),
@@ -71,7 +63,10 @@ impl Routes {
         }
     }
 
-    fn ping(&self) -> Response<Reply> {
+    async fn ping(&self) -> Response<AnswerBody> {
+        if let Some(refreshed) = self.agent.refresh() {
+            refreshed.await;
+        }
         match self.agent.status() {
             AgentStatus::Ready(status) => json(StatusCode::OK, self.pings.body(status)),
             AgentStatus::Starting => json(
@@ -83,28 +78,28 @@ impl Routes {
 }
 
 /// Returns an answer that is one JSON text.
-pub(crate) fn json(status: StatusCode, body: Bytes) -> Response<Reply> {
-    let mut response = Response::new(Reply::full(body));
+pub(crate) fn json(status: StatusCode, body: Bytes) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::full(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
 }
 
-fn text(status: StatusCode, body: &'static str) -> Response<Reply> {
-    let mut response = Response::new(Reply::full(body));
+fn text(status: StatusCode, body: &'static str) -> Response<AnswerBody> {
+    let mut response = Response::new(AnswerBody::full(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
     response
 }
 
-fn not_allowed(allow: HeaderValue) -> Response<Reply> {
+fn not_allowed(allow: HeaderValue) -> Response<AnswerBody> {
     let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
     response.headers_mut().insert(ALLOW, allow);
     response
 }
 
 /// Sends the caller to the same place without the slash, by an absolute address as the reference does.
-fn redirect<B>(request: &Request<B>) -> Response<Reply> {
+fn redirect<B>(request: &Request<B>) -> Response<AnswerBody> {
     let mut target = Vec::new();
     if let Some(host) = request.headers().get(HOST) {
         target.extend_from_slice(b"http://");
@@ -116,7 +111,7 @@ fn redirect<B>(request: &Request<B>) -> Response<Reply> {
         target.push(b'?');
         target.extend_from_slice(query.as_bytes());
     }
-    let mut response = Response::new(Reply::Full(None));
+    let mut response = Response::new(AnswerBody::Full(None));
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
     if let Ok(target) = HeaderValue::from_bytes(&target) {
         response.headers_mut().insert(LOCATION, target);
@@ -125,9 +120,9 @@ fn redirect<B>(request: &Request<B>) -> Response<Reply> {
 }
 
 /// Keeps the headers of an answer, its length included, and drops the body.
-fn without_body(response: Response<Reply>) -> Response<Reply> {
+fn without_body(response: Response<AnswerBody>) -> Response<AnswerBody> {
     let (mut head, body) = response.into_parts();
     let length = http_body::Body::size_hint(&body).exact().unwrap_or(0);
     head.headers.insert(CONTENT_LENGTH, length.into());
-    Response::from_parts(head, Reply::Full(None))
+    Response::from_parts(head, AnswerBody::Full(None))
 }

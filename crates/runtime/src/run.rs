@@ -3,6 +3,7 @@
 //! This is the only file of the crate that reads the environment or handles a signal.
 
 use std::env::{self, VarError};
+use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
@@ -24,7 +25,11 @@ impl App {
     /// # Errors
     ///
     /// Fails if the address is malformed, taken or not allowed, or if it is interrupted by a second signal.
-    pub async fn run(self) -> io::Result<()> {
+    pub async fn run(self) -> Result<(), RunError> {
+        self.run_to_the_end().await.map_err(RunError)
+    }
+
+    async fn run_to_the_end(self) -> io::Result<()> {
         let marks = Marks::from_environment()?;
         log_to_stderr(marks.rust_log.as_deref());
         let address =
@@ -62,6 +67,25 @@ impl App {
             }
         };
         served
+    }
+}
+
+/// Why an agent could not serve, or not to its end.
+///
+/// `Debug` is the same sentence as `Display`, because that is what `main` prints when it returns an error.
+#[derive(thiserror::Error)]
+#[error("{0}")]
+pub struct RunError(#[source] io::Error);
+
+impl fmt::Debug for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<RunError> for io::Error {
+    fn from(error: RunError) -> Self {
+        error.0
     }
 }
 

@@ -7,6 +7,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -15,22 +19,28 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use crate::address::Listener;
 use crate::agent::Agent;
+use crate::body::AnswerBody;
 use crate::log::{self, LOGGER};
+use crate::middleware::Edits;
 use crate::routes::Routes;
+use crate::settings::ServerSettings;
 
-/// How long a connection may take to send the head of a request, or rest between two.
-const HEADER_LIMIT: Duration = Duration::from_secs(30);
 /// How long to leave a listener alone that cannot accept, as when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `agent` on `listener` until `shutdown` completes, then lets open requests finish for up to 10 seconds.
+/// How long what was ended at the deadline may take to reach its caller.
+const FLUSH: Duration = Duration::from_millis(500);
+
+/// Serves `agent` on `listener` until `shutdown` completes, then lets open requests finish for as long as the settings say
+/// ([`ServerSettings::drain`]).
 ///
 /// From the end of `shutdown` on nothing is accepted, and idle connections close. What is still open at the deadline is
-/// ended: a stream by an error event, a plain request by closing its connection. Dropping the future ends
-/// everything at once.
+/// ended: a stream by an error event, a WebSocket by a close frame, a plain request by closing its connection. Dropping the
+/// future ends everything at once.
 ///
 /// # Errors
 ///
@@ -39,40 +49,64 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub async fn serve_agent<A: Agent>(
     agent: Arc<A>,
     listener: Listener,
+    settings: ServerSettings,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    serve_within(agent, listener, shutdown, Grace::default()).await
+    serve(agent, Edits::default(), listener, settings, shutdown).await
 }
 
-/// How long the end may take.
-#[derive(Clone, Copy, Debug)]
-struct Grace {
-    /// For open requests to finish.
-    drain: Duration,
-    /// For what was then ended to reach its caller.
-    flush: Duration,
+/// Returns the routes around `agent` as an axum router, to add routes and layers to, or to call in a test.
+///
+/// ```
+/// use std::sync::Arc;
+/// use agentcore_runtime::{Agent, Router, ServerSettings};
+///
+/// fn with_version(agent: Arc<dyn Agent>) -> Router {
+///     agentcore_runtime::router(agent, ServerSettings::default())
+///         .route("/version", axum::routing::get(|| async { "1.2" }))
+/// }
+/// ```
+pub fn router(agent: Arc<dyn Agent>, settings: ServerSettings) -> Router {
+    into_router(Arc::new(Routes::new(
+        agent,
+        settings,
+        CancellationToken::new(),
+    )))
 }
 
-impl Default for Grace {
-    fn default() -> Self {
-        Self {
-            drain: Duration::from_secs(10),
-            flush: Duration::from_millis(500),
-        }
-    }
-}
-
-async fn serve_within<A: Agent>(
+/// The same, with an app's own routes and layers.
+pub(crate) fn edited_router<A: Agent>(
     agent: Arc<A>,
+    settings: ServerSettings,
+    edits: Edits,
+) -> Router {
+    edits.apply(router(agent, settings))
+}
+
+fn into_router(routes: Arc<Routes>) -> Router {
+    Router::new().fallback_service(tower::service_fn(move |request| {
+        let routes = Arc::clone(&routes);
+        async move { Ok::<_, Infallible>(routes.answer(request).await) }
+    }))
+}
+
+/// Serves as [`serve_agent`] does, with an app's own routes and layers.
+pub(crate) async fn serve<A: Agent>(
+    agent: Arc<A>,
+    edits: Edits,
     listener: Listener,
+    settings: ServerSettings,
     shutdown: impl Future<Output = ()> + Send,
-    grace: Grace,
 ) -> io::Result<()> {
     let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
-    let routes = Arc::new(Routes::new(agent.clone(), cut.clone()));
+    let grace = settings.drain;
+    let routes = Arc::new(Routes::new(agent.clone(), settings, cut.clone()));
     let mut connections = Connections {
         open: JoinSet::new(),
-        routes,
+        front: Front {
+            router: (!edits.is_empty()).then(|| edits.apply(into_router(Arc::clone(&routes)))),
+            routes,
+        },
         draining: draining.clone(),
     };
     tokio::select! {
@@ -81,29 +115,47 @@ async fn serve_within<A: Agent>(
     }
     drop(listener);
     draining.cancel();
-    let stopped = agent.shutdown();
-    let drained = timeout(grace.drain, async {
-        tokio::join!(connections.finish(), stopped);
-    });
-    if drained.await.is_err() {
-        tracing::warn!(
-            target: LOGGER,
-            "Shutdown takes longer than {:?}, ending what is still open (connections: {})",
-            grace.drain,
-            connections.open.len()
-        );
-        cut.cancel();
-        let _ = timeout(grace.flush, connections.finish()).await;
-    }
+    let stopped = timeout(grace + FLUSH, agent.shutdown(grace));
+    let drained = async {
+        if timeout(grace, connections.finish()).await.is_err() {
+            tracing::warn!(
+                target: LOGGER,
+                "Shutdown takes longer than {grace:?}, ending what is still open (connections: {})",
+                connections.count()
+            );
+            cut.cancel();
+            let _ = timeout(FLUSH, connections.finish()).await;
+        }
+    };
+    let _ = tokio::join!(drained, stopped);
     connections.open.shutdown().await;
     log::flush();
     Ok(())
 }
 
+/// What requests come to: the routes, or a router with more than these.
+#[derive(Clone)]
+struct Front {
+    routes: Arc<Routes>,
+    router: Option<Router>,
+}
+
+impl Front {
+    async fn answer(self, request: Request<Incoming>) -> Response<AnswerBody> {
+        match self.router {
+            None => self.routes.answer(request).await,
+            Some(router) => match router.oneshot(request.map(Body::new)).await {
+                Ok(response) => response.map(AnswerBody::Other),
+                Err(never) => match never {},
+            },
+        }
+    }
+}
+
 /// The open connections of one server; dropping it ends them.
 struct Connections {
     open: JoinSet<()>,
-    routes: Arc<Routes>,
+    front: Front,
     draining: CancellationToken,
 }
 
@@ -120,37 +172,46 @@ impl Connections {
     }
 
     fn open(&mut self, stream: Stream) {
-        let (routes, draining) = (Arc::clone(&self.routes), self.draining.clone());
+        let (front, draining) = (self.front.clone(), self.draining.clone());
         match stream {
             Stream::Tcp(stream) => {
                 // Answers are small and complete, so waiting to fill a packet only delays them.
                 let _ = stream.set_nodelay(true);
-                self.open.spawn(connection(stream, routes, draining));
+                self.open.spawn(connection(stream, front, draining));
             }
             Stream::Unix(stream) => {
-                self.open.spawn(connection(stream, routes, draining));
+                self.open.spawn(connection(stream, front, draining));
             }
         }
     }
 
     async fn finish(&mut self) {
         while self.open.join_next().await.is_some() {}
+        let upgraded = &self.front.routes.upgraded;
+        upgraded.close();
+        upgraded.wait().await;
+    }
+
+    fn count(&self) -> usize {
+        self.open.len() + self.front.routes.upgraded.len()
     }
 }
 
 /// Serves one connection to its end; when the server drains, that is the end of the request at hand.
-async fn connection<S>(stream: S, routes: Arc<Routes>, draining: CancellationToken)
+async fn connection<S>(stream: S, front: Front, draining: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(|request| {
-        let routes = Arc::clone(&routes);
-        async move { Ok::<_, Infallible>(routes.answer(request).await) }
+    let head_time = front.routes.settings.limits.head_time;
+    let service = service_fn(move |request| {
+        let front = front.clone();
+        async move { Ok::<_, Infallible>(front.answer(request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_LIMIT)
-        .serve_connection(TokioIo::new(stream), service);
+        .header_read_timeout(head_time)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -245,7 +306,7 @@ mod tests {
             AgentStatus::Ready(PingStatus::Healthy)
         }
 
-        fn shutdown(&self) -> BoxFuture<'static, ()> {
+        fn shutdown(&self, _: Duration) -> BoxFuture<'static, ()> {
             self.shutdowns.fetch_add(1, Ordering::Relaxed);
             Box::pin(std::future::ready(()))
         }
@@ -260,13 +321,15 @@ mod tests {
             entered: Notify::new(),
             shutdowns: AtomicUsize::new(0),
         });
-        let grace = Grace {
-            drain: Duration::from_millis(200),
-            flush: Duration::from_millis(200),
-        };
+        let settings = ServerSettings::default().drain(Duration::from_millis(200));
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
-        let serving = tokio::spawn(serve_within(agent.clone(), listener.into(), stopped, grace));
+        let serving = tokio::spawn(serve_agent(
+            agent.clone(),
+            listener.into(),
+            settings,
+            stopped,
+        ));
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n";
         stream.write_all(request).await.unwrap();

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use agentcore_runtime::{
-    Agent, AgentStatus, App, Body, BoxFuture, Invocation, Outcome, PingStatus,
+    Agent, AgentStatus, App, Body, BoxFuture, Invocation, Outcome, PingStatus, Router,
+    ServerSettings,
 };
 use http::Method;
 use serde_json::Value;
@@ -12,6 +13,10 @@ use crate::support::{invocation, request, send};
 
 fn echo() -> App {
     App::new(async |payload: Value| payload)
+}
+
+fn around(agent: impl Agent) -> Router {
+    agentcore_runtime::router(Arc::new(agent), ServerSettings::default())
 }
 
 #[tokio::test]
@@ -140,7 +145,7 @@ impl<F: Fn() -> Outcome + Send + Sync + 'static> Agent for Fixed<F> {
 #[tokio::test]
 async fn an_agent_that_is_not_loaded_is_not_healthy_yet() {
     let agent = Fixed(AgentStatus::Starting, || Outcome::Json("1".into()));
-    let router = agentcore_runtime::router(Arc::new(agent));
+    let router = around(agent);
     let answer = request(router, Method::GET, "/ping").await;
     assert_eq!(answer.status, 503);
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -150,7 +155,7 @@ async fn an_agent_that_is_not_loaded_is_not_healthy_yet() {
 #[tokio::test]
 async fn a_busy_agent_says_so() {
     let busy = AgentStatus::Ready(PingStatus::HealthyBusy);
-    let router = agentcore_runtime::router(Arc::new(Fixed(busy, || Outcome::Json("1".into()))));
+    let router = around(Fixed(busy, || Outcome::Json("1".into())));
     let answer = request(router, Method::GET, "/ping").await;
     assert!(
         answer.body.starts_with(r#"{"status":"HealthyBusy","#),
@@ -168,7 +173,7 @@ async fn a_ready_made_response_passes_through() {
             .header("x-kind", "teapot");
         Outcome::Response(response.body(Body::from("short and stout")).unwrap())
     });
-    let answer = send(agentcore_runtime::router(Arc::new(agent)), invocation("")).await;
+    let answer = send(around(agent), invocation("")).await;
     assert_eq!(answer.status, 418);
     assert_eq!(answer.header("x-kind"), Some("teapot"));
     assert_eq!(answer.header("content-type"), None);
@@ -179,7 +184,7 @@ async fn a_ready_made_response_passes_through() {
 async fn an_agent_that_panics_answers_500() {
     let healthy = AgentStatus::Ready(PingStatus::Healthy);
     let agent = Fixed(healthy, || panic!("out of tea"));
-    let answer = send(agentcore_runtime::router(Arc::new(agent)), invocation("")).await;
+    let answer = send(around(agent), invocation("")).await;
     assert_eq!(answer.status, 500);
     assert_eq!(
         answer.body,

@@ -2,11 +2,11 @@
 //!
 //! It keeps nothing and calls no model, so that the contract around an agent is all there is to see.
 
-use agentcore_runtime::App;
+use agentcore_runtime::{App, RunError};
 use serde_json::{Value, json};
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), RunError> {
     App::new(answer).run().await
 }
 

@@ -5,13 +5,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use agentcore_runtime::{App, Context, SessionId};
+use agentcore_runtime::{App, Context, RunError, SessionId};
 use serde_json::{Value, json};
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), RunError> {
     App::new(answer).run().await
 }
 

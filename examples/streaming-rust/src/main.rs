@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use agentcore_runtime::{App, Stream};
+use agentcore_runtime::{App, RunError, Stream};
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use serde_json::Value;
 const PAUSE: Duration = Duration::from_millis(100);
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), RunError> {
     App::streaming(answer).run().await
 }
 

@@ -5,7 +5,7 @@ use futures_util::stream;
 use serde_json::{Value, json};
 
 #[tokio::main]
-async fn main() -> std::io::Result<()> {
+async fn main() -> Result<(), agentcore_runtime::RunError> {
     App::streaming(events).run().await
 }
 

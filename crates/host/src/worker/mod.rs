@@ -147,7 +147,7 @@ impl Worker {
         self: &Arc<Self>,
         invocation: &Invocation,
     ) -> Result<Outcome, NotTaken> {
-        let Invocation { body, context } = invocation;
+        let Invocation { body, context, .. } = invocation;
         let meta = Meta {
             request_id: context.request_id(),
             session_id: context.session_id(),

@@ -44,12 +44,7 @@ impl Fixture {
 
     pub(crate) async fn call_raw(&self, body: impl Into<bytes::Bytes>) -> Outcome {
         let context = Context::from_headers(HeaderMap::new());
-        self.agent
-            .invoke(Invocation {
-                body: body.into(),
-                context,
-            })
-            .await
+        self.agent.invoke(Invocation::new(body, context)).await
     }
 
     /// Makes a call that answers with JSON.

@@ -1,0 +1,120 @@
+//! The agent that an [`App`](crate::App) becomes when it is served: its functions, the threads they run on, and the app's own parts.
+//!
+//! It only brings them together: sessions, tasks, health and debug actions each have a module.
+
+use std::time::Duration;
+
+use crate::agent::{Agent, AgentStatus, BoxFuture, Invocation, Outcome};
+use crate::context::Scope;
+use crate::debug_actions;
+use crate::failure::Failure;
+use crate::handler::AnyHandler;
+use crate::health::Health;
+use crate::isolate::Isolate;
+use crate::sessions::Sessions;
+use crate::tasks::Tasks;
+use crate::websocket::{AnyWebSocketHandler, Handshake};
+
+/// A function with the threads that it runs on.
+pub(crate) struct FunctionAgent {
+    pub(crate) handler: AnyHandler,
+    pub(crate) websocket: Option<AnyWebSocketHandler>,
+    pub(crate) threads: Result<Isolate, String>,
+    pub(crate) parts: Parts,
+    pub(crate) debug: bool,
+}
+
+/// The parts of an app that its functions reach.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parts {
+    pub(crate) sessions: Sessions,
+    pub(crate) tasks: Tasks,
+    pub(crate) health: Health,
+}
+
+impl Parts {
+    pub(crate) fn new() -> Self {
+        let tasks = Tasks::default();
+        Self {
+            sessions: Sessions::default(),
+            health: Health::new(tasks.clone()),
+            tasks,
+        }
+    }
+}
+
+impl FunctionAgent {
+    fn begin(&self, mut invocation: Invocation) -> Result<BoxFuture<'static, Outcome>, Failure> {
+        let threads = self.threads()?;
+        if self.debug {
+            let Parts { tasks, health, .. } = &self.parts;
+            if let Some(outcome) = debug_actions::answer(&invocation.body, tasks, health) {
+                return Ok(Box::pin(std::future::ready(outcome)));
+            }
+        }
+        let Parts {
+            sessions,
+            tasks,
+            health,
+        } = self.parts.clone();
+        let mut scope = Scope {
+            session: None,
+            tasks,
+            health,
+        };
+        if let Some(id) = invocation.context.session_id() {
+            let lease = sessions.open(id)?;
+            scope.session = Some(lease.session.clone());
+            scope.tasks = scope.tasks.within(lease.clone());
+            invocation.hold = invocation.hold.and(lease);
+        }
+        invocation.context.lend(scope);
+        Ok((self.handler)(invocation, threads))
+    }
+
+    fn threads(&self) -> Result<&Isolate, Failure> {
+        self.threads.as_ref().map_err(|error| {
+            Failure::internal(format!("the agent's threads could not be started: {error}"))
+        })
+    }
+}
+
+impl Agent for FunctionAgent {
+    fn invoke(&self, invocation: Invocation) -> BoxFuture<'static, Outcome> {
+        self.begin(invocation)
+            .unwrap_or_else(|failure| Box::pin(std::future::ready(Outcome::Failed(failure))))
+    }
+
+    fn websocket(&self, handshake: Handshake) -> Option<BoxFuture<'static, Result<(), Failure>>> {
+        let handler = self.websocket.as_ref()?;
+        Some(match self.threads() {
+            Ok(threads) => handler(handshake, threads),
+            Err(failure) => Box::pin(std::future::ready(Err(failure))),
+        })
+    }
+
+    fn status(&self) -> AgentStatus {
+        AgentStatus::Ready(self.parts.health.current_ping_status())
+    }
+
+    fn refresh(&self) -> Option<BoxFuture<'static, ()>> {
+        self.parts.health.refresh()
+    }
+
+    fn shutdown(&self, grace: Duration) -> BoxFuture<'static, ()> {
+        let Ok(threads) = &self.threads else {
+            return Box::pin(std::future::ready(()));
+        };
+        let Parts {
+            sessions, tasks, ..
+        } = self.parts.clone();
+        let plain = threads.finish();
+        Box::pin(async move {
+            tokio::join!(tasks.shutdown(grace), async {
+                let _ = tokio::time::timeout(grace, plain).await;
+            });
+            // Last, because what ran had its session until here.
+            sessions.shutdown().await;
+        })
+    }
+}
