@@ -16,19 +16,87 @@
 //! ```
 //!
 //! That is a complete agent: it listens on port 8080, reads and writes JSON, logs to stderr, and ends in an orderly way on
-//! SIGTERM. [`App::new`] says what a function may take and return, [`App::streaming`] the same for streams of events,
-//! and [`Failure`] how an error chooses its status.
+//! SIGTERM.
+//!
+//! # What a function may be
+//!
+//! An `fn` or `async fn` of `(payload)` or `(payload, Context)`. The payload is a [`serde_json::Value`] or any `Deserialize` type; one
+//! that does not fit is answered 400 with the path of the bad field. There is a constructor for each kind of answer:
+//!
+//! | the function returns | constructor |
+//! |---|---|
+//! | a `Serialize` value | [`App::new`] |
+//! | a stream of values or [`sse::Event`]s | [`App::streaming`] |
+//! | an `http::Response` | [`App::http`] |
+//! | a [`Reply`]: one of these, chosen at run time | [`App::replying`] |
+//!
+//! Each may be the `Ok` of a `Result`. An error answers 500 with its text; a [`Failure`], also one deep in a chain of causes, chooses its status.
+//! State that all calls share is captured:
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//!
+//! use agentcore_runtime::App;
+//! use serde_json::Value;
+//!
+//! let calls = Arc::new(AtomicU64::new(0));
+//! let app = App::new(move |_: Value| {
+//!     let calls = Arc::clone(&calls);
+//!     async move { calls.fetch_add(1, Ordering::Relaxed) }
+//! });
+//! # drop(app);
+//! ```
+//!
+//! # Sessions
+//!
+//! The service gives each session a sandbox, so what a process remembers is usually one session's. State that must also be right where one process
+//! serves several sessions belongs to [`Context::session`]: it is kept by type, survives from one invocation to the next, and ends with the session, 15 minutes after its last use.
+//! [`App::session_limits`] sets the times, [`App::on_session_end`] is told.
+//!
+//! # Health and background tasks
+//!
+//! `GET /ping` says `Healthy`, or `HealthyBusy` while background tasks run, which keeps the platform from ending the sandbox. [`Context::tasks`] starts them:
+//! [`Tasks::spawn_task`] for a future, [`Tasks::guard`] for anything that has a scope, [`Tasks::add_async_task`] for the rest. [`App::ping`]
+//! takes a function that decides instead, and [`Health::force_ping_status`] overrules both.
+//!
+//! # WebSockets, layers, other routes
+//!
+//! [`App::websocket`] takes the function that handles a connection to `/ws`. [`App::layer`] puts any tower layer around the routes, [`App::routes`] adds axum
+//! routes beside them, and [`App::router`] returns it all, to put into a larger program.
+//!
+//! # Limits
+//!
+//! What the service limits is limited here: 100 MB a body (413), 15 minutes an invocation (504), 60 minutes a stream; and what it leaves open: invocations at a time (503
+//! with `Retry-After` beyond a bounded queue), callers who send slowly (408). [`App::limits`] sets the numbers. `/ping` is outside every limit.
+//!
+//! # The end
+//!
+//! On SIGTERM or Ctrl-C, or when the future given to [`App::serve`] completes, nothing is accepted any longer, background tasks are told ([`Tasks::stopping`]), and
+//! open requests and tasks have 10 seconds ([`App::drain`]). Then a stream ends by an error event, a WebSocket by a close frame, a task where it waits, and
+//! the log says what was cut. Sessions end last.
+//!
+//! # Logs
+//!
+//! One JSON object a line on stderr, in the reference SDK's schema, or a line for people where stderr is a terminal. Everything logged through
+//! `tracing` while an invocation is handled carries its request id, session id and trace ids. Payloads, results and header values are never logged,
+//! and what `Debug` of a [`Context`] or a [`Secret`] shows may be logged.
 //!
 //! # Where the code runs
 //!
 //! The agent never runs on the threads that answer `/ping`: it has a tokio runtime of its own, so a function
 //! that blocks delays neither the platform's health checks nor the server. An `async fn` that blocks does delay
-//! other asynchronous work of the agent; a plain `fn` may block as it likes.
+//! other asynchronous work of the agent; a plain `fn` may block as it likes. An agent that never blocks can do without the second runtime: [`Threads::Shared`].
 //!
-//! # What it does not do
+//! # How it differs from the reference SDK
 //!
 //! Bodies are JSON in UTF-8. `NaN`, lone surrogates and UTF-16, which Python agents accept, answer 400, and so does nesting
-//! deeper than 128 levels; a body above 100 MB (100,000,000 bytes) answers 413.
+//! deeper than 128 levels. Error answers have an `error_type` beside `error`. There is no `server` header. A WebSocket closes with 1000 when its
+//! function returns, and `/ws` answers 404 without one. A stream that fails with a chosen status before its first item is answered with that status.
+//!
+//! # Tests
+//!
+//! With the feature `test-util`, `TestAgent` calls an app without a socket.
 //!
 //! # For other languages
 //!
