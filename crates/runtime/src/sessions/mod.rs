@@ -6,6 +6,8 @@
 //! Which sessions there are is decided in `table.rs`, what they hold is in `session.rs`, when somebody looks in `sweep.rs`, and what
 //! happens at their end in `hook.rs`; this file holds the lock around the table.
 
+#[cfg(test)]
+mod ending;
 mod hook;
 mod limits;
 #[cfg(test)]
