@@ -149,7 +149,7 @@ pub use limits::Limits;
 pub use log::log_to_stderr;
 pub use run::RunError;
 pub use server::{router, serve_agent};
-pub use sessions::{Session, SessionLimits, Sessions};
+pub use sessions::{EndReason, Session, SessionLimits, Sessions};
 pub use settings::ServerSettings;
 pub use tasks::Tasks;
 pub use websocket::Handshake;

@@ -1,21 +1,30 @@
-//! An agent that counts its calls in a global.
+//! An agent that counts the calls of each session.
 //!
-//! The platform runs every session in a sandbox of its own, so the count is the session's: what one session leaves in
-//! memory, no other ever sees.
+//! The platform runs every session in a sandbox of its own; the session's state is its own even where one process serves several,
+//! and it goes with the session.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use agentcore_runtime::{App, Context, RunError, SessionId};
+use agentcore_runtime::{App, Context, Failure, RunError, StatusCode};
 use serde_json::{Value, json};
 
-static CALLS: AtomicU64 = AtomicU64::new(0);
+/// How often a session has called.
+#[derive(Default)]
+struct Calls(AtomicU64);
 
 #[tokio::main]
 async fn main() -> Result<(), RunError> {
     App::new(answer).run().await
 }
 
-async fn answer(_: Value, context: Context) -> Value {
-    let count = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
-    json!({ "session": context.session_id().map(SessionId::as_str), "count": count })
+async fn answer(_: Value, context: Context) -> Result<Value, Failure> {
+    let session = context.session().ok_or_else(no_session)?;
+    let calls = session.get_or_init(Calls::default);
+    let count = calls.0.fetch_add(1, Ordering::Relaxed) + 1;
+    Ok(json!({ "session": session.id().as_str(), "count": count }))
+}
+
+fn no_session() -> Failure {
+    Failure::new(StatusCode::BAD_REQUEST, "there is no session to count")
+        .with_details("name one in the header X-Amzn-Bedrock-AgentCore-Runtime-Session-Id")
 }
