@@ -105,16 +105,16 @@ impl Agent for FunctionAgent {
         let Ok(threads) = &self.threads else {
             return Box::pin(std::future::ready(()));
         };
-        let Parts {
-            sessions, tasks, ..
-        } = self.parts.clone();
-        let plain = threads.finish();
+        let tasks = self.parts.tasks.clone();
+        let plain = threads.finish(grace);
         Box::pin(async move {
-            tokio::join!(tasks.shutdown(grace), async {
-                let _ = tokio::time::timeout(grace, plain).await;
-            });
-            // Last, because what ran had its session until here.
-            sessions.shutdown().await;
+            tokio::join!(tasks.shutdown(grace), plain);
         })
+    }
+
+    fn drained(&self) -> BoxFuture<'static, ()> {
+        // Not before, because what ran had its session until here.
+        let sessions = self.parts.sessions.clone();
+        Box::pin(async move { sessions.shutdown().await })
     }
 }
