@@ -51,12 +51,21 @@ pub trait Agent: Send + Sync + 'static {
         false
     }
 
-    /// Called once, when the server begins to shut down; the agent is dropped when this and the drain have ended.
+    /// Called once, when the server begins to shut down, beside the drain.
     ///
-    /// It runs beside the drain. What the agent still does after `grace` it cuts, and logs what that was, before the future
-    /// ends; half a second later the server waits no longer. The default does nothing.
+    /// What the agent still does after `grace` it cuts, and logs what that was, before the future ends; half a second later
+    /// the server waits no longer. The default does nothing.
     fn shutdown(&self, grace: Duration) -> BoxFuture<'static, ()> {
         let _ = grace;
+        Box::pin(std::future::ready(()))
+    }
+
+    /// Called once, when [`Agent::shutdown`] and the drain have ended: nothing is asked any more, and the agent is dropped next.
+    ///
+    /// For what open requests needed to their end. The server waits for the time `left`: the rest of the grace, and half a second
+    /// at least. The default does nothing.
+    fn drained(&self, left: Duration) -> BoxFuture<'static, ()> {
+        let _ = left;
         Box::pin(std::future::ready(()))
     }
 }
@@ -69,7 +78,7 @@ pub struct Invocation {
     pub body: Bytes,
     /// Session, request id and headers.
     pub context: Context,
-    /// When a plain answer is due at the latest: the server answers the caller itself then, and drops the future.
+    /// When the answer has to begin at the latest: the server answers the caller itself then, and drops the future.
     pub deadline: Option<Instant>,
     /// The invocation's place among those that run; whoever goes on after the caller has left keeps it.
     pub(crate) hold: Hold,

@@ -39,10 +39,14 @@ struct Parts {
     cause: Option<String>,
     /// Whether the log has it, so that the server adds nothing.
     is_logged: bool,
+    /// Whether somebody chose the status, and it is not just what an error answers.
+    is_chosen: bool,
 }
 
 impl Failure {
     /// Creates a failure with a status and what went wrong: a text, or any other JSON value.
+    ///
+    /// As the first item of a stream it still chooses the status of the answer; later ones become error events.
     pub fn new(status: StatusCode, error: impl Into<Value>) -> Self {
         Self {
             parts: Box::new(Parts {
@@ -52,13 +56,16 @@ impl Failure {
                 details: None,
                 cause: None,
                 is_logged: false,
+                is_chosen: true,
             }),
         }
     }
 
-    /// Creates a failure of the agent's own code, which answers 500.
+    /// Creates a failure of the agent's own code, which answers 500; within a stream it is an error event, wherever it comes.
     pub fn internal(error: impl Into<Value>) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
+        let mut failure = Self::new(StatusCode::INTERNAL_SERVER_ERROR, error);
+        failure.parts.is_chosen = false;
+        failure
     }
 
     /// Creates the failure that stands for an error: a [`Failure`] found in it, or a 500 with its text.
@@ -144,6 +151,11 @@ impl Failure {
         self.parts.is_logged
     }
 
+    /// Returns whether somebody chose the status.
+    pub(crate) fn is_chosen(&self) -> bool {
+        self.parts.is_chosen
+    }
+
     /// Returns what lies under the error: the answer carries only the error's own text.
     pub(crate) fn cause(&self) -> Option<&str> {
         self.parts.cause.as_deref()
@@ -158,6 +170,7 @@ impl Failure {
             details,
             cause: _,
             is_logged: _,
+            is_chosen: _,
         } = &*self.parts;
         ErrorBody {
             error: error.clone(),
@@ -191,6 +204,7 @@ impl fmt::Debug for Failure {
             details,
             cause,
             is_logged: _,
+            is_chosen: _,
         } = &*self.parts;
         f.debug_struct("Failure")
             .field("status", status)
@@ -243,6 +257,19 @@ mod tests {
         let boxed: Box<dyn Error + Send + Sync> = chosen.clone().into();
         assert_eq!(Failure::from_error(&*boxed), chosen);
         assert_eq!(Failure::from_typed(&Unreadable(boxed)), chosen);
+    }
+
+    #[test]
+    fn only_who_names_a_status_chooses_it() {
+        let chosen = Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "no");
+        assert!(chosen.is_chosen() && Failure::from_error(&chosen).is_chosen());
+        for other in [
+            Failure::internal("no"),
+            Failure::from_typed(&fmt::Error),
+            Failure::from_panic(&"no"),
+        ] {
+            assert!(!other.is_chosen(), "{other:?}");
+        }
     }
 
     #[test]

@@ -17,6 +17,9 @@ use crate::sessions::Sessions;
 use crate::tasks::Tasks;
 use crate::websocket::{AnyWebSocketHandler, Handshake};
 
+/// What is kept of the time at the end for the hooks of sessions whose work does not end.
+const TIME_FOR_HOOKS: Duration = Duration::from_millis(400);
+
 /// A function with the threads that it runs on.
 pub(crate) struct FunctionAgent {
     pub(crate) handler: AnyHandler,
@@ -107,17 +110,17 @@ impl Agent for FunctionAgent {
         let Ok(threads) = &self.threads else {
             return Box::pin(std::future::ready(()));
         };
-        let Parts {
-            sessions, tasks, ..
-        } = self.parts.clone();
-        let plain = threads.finish();
-        let deadline = Instant::now() + grace;
+        let tasks = self.parts.tasks.clone();
+        let plain = threads.finish(grace);
         Box::pin(async move {
-            tokio::join!(tasks.shutdown(grace), async {
-                let _ = tokio::time::timeout(grace, plain).await;
-            });
-            // Last, because what ran had its session until here; streams may still have theirs.
-            sessions.shutdown(deadline).await;
+            tokio::join!(tasks.shutdown(grace), plain);
         })
+    }
+
+    fn drained(&self, left: Duration) -> BoxFuture<'static, ()> {
+        // Not before, because what ran had its session until here. Hooks have the rest of the time.
+        let deadline = Instant::now() + left.saturating_sub(TIME_FOR_HOOKS);
+        let sessions = self.parts.sessions.clone();
+        Box::pin(async move { sessions.shutdown(deadline).await })
     }
 }

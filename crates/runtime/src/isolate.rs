@@ -8,21 +8,22 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context as TaskContext, Poll};
 use std::thread::available_parallelism;
+use std::time::Duration;
 use std::vec;
 
 use futures_core::Stream;
 use futures_util::StreamExt;
-use http::StatusCode;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
 use crate::agent::{EventStream, Invocation, StreamItem};
 use crate::failure::Failure;
-use crate::limits::Hold;
+use crate::limits::{Hold, deadline_reached, shutting_down};
+use crate::log::LOGGER;
 
 /// How many items may wait on either side of the threads' border: enough to spare most of the wake-ups across it.
 const READ_AHEAD: usize = 32;
@@ -112,7 +113,7 @@ impl Isolate {
             let _kept = hold;
             match deadline {
                 None => Ok(work.await),
-                Some(at) => timeout_at(at, work).await.map_err(|_| limit_reached()),
+                Some(at) => timeout_at(at, work).await.map_err(|_| deadline_reached()),
             }
         };
         let work = work.instrument(Span::current());
@@ -181,17 +182,25 @@ impl Isolate {
                 // Gone without a word: only a panic does that, or the end of the threads.
                 Err(_) => match items.next().await {
                     Some(Err(failure)) => Err(failure),
-                    _ => Err(ended()),
+                    _ => Err(shutting_down()),
                 },
             }
         }
     }
 
-    /// Waits until what [`Isolate::run`] and [`Isolate::run_blocking`] began has ended.
-    pub(crate) fn finish(&self) -> impl Future<Output = ()> + Send + use<> {
+    /// Waits until what [`Isolate::run`] and [`Isolate::run_blocking`] began has ended, for as long as `grace`; logs what has not.
+    pub(crate) fn finish(&self, grace: Duration) -> impl Future<Output = ()> + Send + use<> {
         self.plain.close();
         let plain = self.plain.clone();
-        async move { plain.wait().await }
+        async move {
+            if timeout(grace, plain.wait()).await.is_err() {
+                tracing::warn!(
+                    target: LOGGER,
+                    "Ending what still runs on the agent's threads (invocations: {})",
+                    plain.len()
+                );
+            }
+        }
     }
 
     fn spawn<T: Send + 'static>(
@@ -305,23 +314,6 @@ impl<T> Drop for Work<T> {
 fn lost(error: JoinError) -> Failure {
     match error.try_into_panic() {
         Ok(panic) => Failure::from_panic(&*panic),
-        Err(_) => ended(),
+        Err(_) => shutting_down(),
     }
-}
-
-/// What a caller is told whose invocation took too long.
-pub(crate) fn limit_reached() -> Failure {
-    Failure::new(
-        StatusCode::GATEWAY_TIMEOUT,
-        "the invocation took longer than its limit",
-    )
-    .with_type("InvocationLimit")
-}
-
-fn ended() -> Failure {
-    Failure::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "the server is shutting down",
-    )
-    .with_type("ServerShutdown")
 }

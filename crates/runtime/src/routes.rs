@@ -6,25 +6,32 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::PingStatus;
 use crate::agent::{Agent, AgentStatus};
 use crate::body::AnswerBody;
 use crate::invocations::{self, RequestBody};
+use crate::limits::Gate;
 use crate::ping::Pings;
+use crate::server::Peer;
 use crate::settings::ServerSettings;
 
 /// `application/json` without a charset: AWS's documented client compares it by equality.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
+/// In how many seconds a caller may try again that was answered 503.
+const SOON: HeaderValue = HeaderValue::from_static("1");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
 /// The routes of one server.
 pub(crate) struct Routes {
-    agent: Arc<dyn Agent>,
+    pub(crate) agent: Arc<dyn Agent>,
     pings: Pings,
+    /// What invocations and WebSockets pass, and `/ping` does not.
+    pub(crate) gate: Gate,
     pub(crate) settings: ServerSettings,
     /// Cancelled when the server can wait no longer.
     pub(crate) cut: CancellationToken,
@@ -42,18 +49,34 @@ impl Routes {
         Self {
             agent,
             pings: Pings::new(),
+            gate: Gate::new(&settings.limits, cut.clone()),
             settings,
             cut,
             upgraded: TaskTracker::new(),
         }
     }
 
-    /// Answers one request.
-    pub(crate) async fn answer<B: RequestBody>(&self, request: Request<B>) -> Response<AnswerBody> {
+    /// Answers one request of the caller at `peer`; whoever cannot be served now is told to come again.
+    pub(crate) async fn answer<B: RequestBody>(
+        &self,
+        request: Request<B>,
+        peer: &Peer,
+    ) -> Response<AnswerBody> {
+        let mut response = self.route(request, peer).await;
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            let headers = response.headers_mut();
+            headers.entry(RETRY_AFTER).or_insert(SOON);
+        }
+        response
+    }
+
+    async fn route<B: RequestBody>(
+        &self,
+        request: Request<B>,
+        peer: &Peer,
+    ) -> Response<AnswerBody> {
         match (request.uri().path(), request.method()) {
-            ("/invocations", &Method::POST) => {
-                invocations::answer(&*self.agent, request, &self.cut).await
-            }
+            ("/invocations", &Method::POST) => invocations::answer(self, request, peer).await,
             ("/ping", &Method::GET) => self.ping().await,
             ("/ping", &Method::HEAD) => without_body(self.ping().await),
             ("/invocations", _) => not_allowed(HeaderValue::from_static("POST")),
@@ -68,7 +91,12 @@ impl Routes {
             refreshed.await;
         }
         match self.agent.status() {
-            AgentStatus::Ready(status) => json(StatusCode::OK, self.pings.body(status)),
+            AgentStatus::Ready(mut status) => {
+                if self.settings.busy_while_invoking && self.gate.running() > 0 {
+                    status = PingStatus::HealthyBusy;
+                }
+                json(StatusCode::OK, self.pings.body(status))
+            }
             AgentStatus::Starting => json(
                 StatusCode::SERVICE_UNAVAILABLE,
                 Bytes::from_static(br#"{"status":"Starting"}"#),

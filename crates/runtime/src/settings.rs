@@ -54,7 +54,7 @@ impl ServerSettings {
         self
     }
 
-    /// Sends a comment in a stream that was silent for so long, so that nothing between takes it for dead; never by default.
+    /// Sends a comment (`: keep-alive`) in a stream that was silent for so long, so that nothing between takes it for dead; never by default.
     ///
     /// Decoders of server-sent events ignore comments; the sample clients of AWS skip every line that does not begin with `data: `.
     #[must_use]

@@ -27,7 +27,13 @@ pub(crate) fn of_the_agent(error: CallError) -> Failure {
         .ok()
         .filter(|status| !status.is_informational())
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut failure = Failure::new(status, error).already_logged();
+    // A plain exception chooses no status, so that a stream that begins with one is still a stream, as in the reference.
+    let mut failure = if status == StatusCode::INTERNAL_SERVER_ERROR {
+        Failure::internal(error)
+    } else {
+        Failure::new(status, error)
+    }
+    .already_logged();
     if let Some(error_type) = error_type {
         failure = failure.with_type(error_type);
     }
