@@ -5,20 +5,21 @@
 use std::time::Duration;
 
 use crate::agent::{Agent, AgentStatus, BoxFuture, Invocation, Outcome};
-use crate::context::Scope;
+use crate::context::{Context, Scope};
 use crate::debug_actions;
 use crate::failure::Failure;
 use crate::handler::AnyHandler;
 use crate::health::Health;
 use crate::isolate::Isolate;
+use crate::limits::Hold;
 use crate::sessions::Sessions;
 use crate::tasks::Tasks;
-use crate::websocket::{AnyWebSocketHandler, Handshake};
+use crate::websocket::{Handshake, WebSockets};
 
 /// A function with the threads that it runs on.
 pub(crate) struct FunctionAgent {
     pub(crate) handler: AnyHandler,
-    pub(crate) websocket: Option<AnyWebSocketHandler>,
+    pub(crate) websocket: WebSockets,
     pub(crate) threads: Result<Isolate, String>,
     pub(crate) parts: Parts,
     pub(crate) debug: bool,
@@ -52,6 +53,12 @@ impl FunctionAgent {
                 return Ok(Box::pin(std::future::ready(outcome)));
             }
         }
+        self.lend(&mut invocation.context, &mut invocation.hold)?;
+        Ok((self.handler)(invocation, threads))
+    }
+
+    /// Lends the app's parts to what is called with `context`, whose session stays open for as long as `hold` is kept.
+    fn lend(&self, context: &mut Context, hold: &mut Hold) -> Result<(), Failure> {
         let Parts {
             sessions,
             tasks,
@@ -62,14 +69,14 @@ impl FunctionAgent {
             tasks,
             health,
         };
-        if let Some(id) = invocation.context.session_id() {
+        if let Some(id) = context.session_id() {
             let lease = sessions.open(id)?;
             scope.session = Some(lease.session.clone());
             scope.tasks = scope.tasks.within(lease.clone());
-            invocation.hold = invocation.hold.and(lease);
+            *hold = std::mem::take(hold).and(lease);
         }
-        invocation.context.lend(scope);
-        Ok((self.handler)(invocation, threads))
+        context.lend(scope);
+        Ok(())
     }
 
     fn threads(&self) -> Result<&Isolate, Failure> {
@@ -86,10 +93,10 @@ impl Agent for FunctionAgent {
     }
 
     fn websocket(&self, handshake: Handshake) -> Option<BoxFuture<'static, Result<(), Failure>>> {
-        let handler = self.websocket.as_ref()?;
-        Some(match self.threads() {
-            Ok(threads) => handler(handshake, threads),
-            Err(failure) => Box::pin(std::future::ready(Err(failure))),
+        self.websocket.answer(handshake, |handshake| {
+            let threads = self.threads()?;
+            self.lend(&mut handshake.context, &mut handshake.hold)?;
+            Ok(threads)
         })
     }
 

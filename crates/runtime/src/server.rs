@@ -99,6 +99,8 @@ pub(crate) async fn serve<A: Agent>(
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
     let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
+    // Also when the future is dropped: WebSockets have tasks of their own, which end by this.
+    let _cut_at_last = cut.clone().drop_guard();
     let grace = settings.drain;
     let routes = Arc::new(Routes::new(agent.clone(), settings, cut.clone()));
     let mut connections = Connections {

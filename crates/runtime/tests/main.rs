@@ -10,6 +10,7 @@ mod lifecycle;
 mod routes;
 mod streams;
 mod support;
+mod websocket;
 
 #[test]
 fn no_test_file_is_forgotten() {
