@@ -21,7 +21,7 @@ use crate::server;
 use crate::sessions::{SessionLimits, Sessions};
 use crate::settings::ServerSettings;
 use crate::tasks::Tasks;
-use crate::websocket::AnyWebSocketHandler;
+use crate::websocket::WebSockets;
 
 /// An agent made of a function.
 ///
@@ -34,7 +34,7 @@ use crate::websocket::AnyWebSocketHandler;
 #[must_use = "an app does nothing until it is served"]
 pub struct App {
     handler: AnyHandler,
-    pub(crate) websocket: Option<AnyWebSocketHandler>,
+    pub(crate) websocket: WebSockets,
     pub(crate) edits: Edits,
     parts: Parts,
     settings: ServerSettings,
@@ -106,7 +106,7 @@ impl App {
     pub(crate) fn of(handler: AnyHandler) -> Self {
         Self {
             handler,
-            websocket: None,
+            websocket: WebSockets::default(),
             edits: Edits::default(),
             parts: Parts::new(),
             settings: ServerSettings::default(),

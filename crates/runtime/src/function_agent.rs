@@ -7,15 +7,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::agent::{Agent, AgentStatus, BoxFuture, Invocation, Outcome};
-use crate::context::Scope;
+use crate::context::{Context, Scope};
 use crate::debug_actions;
 use crate::failure::Failure;
 use crate::handler::AnyHandler;
 use crate::health::Health;
 use crate::isolate::Isolate;
+use crate::limits::Hold;
 use crate::sessions::Sessions;
 use crate::tasks::Tasks;
-use crate::websocket::{AnyWebSocketHandler, Handshake};
+use crate::websocket::{Handshake, WebSockets};
 
 /// What is kept of the time at the end for the hooks of sessions whose work does not end.
 const TIME_FOR_HOOKS: Duration = Duration::from_millis(400);
@@ -23,7 +24,7 @@ const TIME_FOR_HOOKS: Duration = Duration::from_millis(400);
 /// A function with the threads that it runs on.
 pub(crate) struct FunctionAgent {
     pub(crate) handler: AnyHandler,
-    pub(crate) websocket: Option<AnyWebSocketHandler>,
+    pub(crate) websocket: WebSockets,
     pub(crate) threads: Result<Isolate, String>,
     pub(crate) parts: Parts,
     pub(crate) debug: bool,
@@ -57,6 +58,12 @@ impl FunctionAgent {
                 return Ok(Box::pin(std::future::ready(outcome)));
             }
         }
+        self.lend(&mut invocation.context, &mut invocation.hold)?;
+        Ok((self.handler)(invocation, threads))
+    }
+
+    /// Lends the app's parts to what is called with `context`, whose session stays open for as long as `hold` is kept.
+    fn lend(&self, context: &mut Context, hold: &mut Hold) -> Result<(), Failure> {
         let Parts {
             sessions,
             tasks,
@@ -67,14 +74,14 @@ impl FunctionAgent {
             tasks,
             health,
         };
-        if let Some(id) = invocation.context.session_id() {
+        if let Some(id) = context.session_id() {
             let lease = sessions.open(id)?;
             scope.session = Some(lease.session.clone());
             scope.tasks = scope.tasks.within(lease.clone());
-            invocation.hold = invocation.hold.and(lease);
+            *hold = std::mem::take(hold).and(lease);
         }
-        invocation.context.lend(scope);
-        Ok((self.handler)(invocation, threads))
+        context.lend(scope);
+        Ok(())
     }
 
     fn threads(&self) -> Result<&Isolate, Failure> {
@@ -91,10 +98,10 @@ impl Agent for FunctionAgent {
     }
 
     fn websocket(&self, handshake: Handshake) -> Option<BoxFuture<'static, Result<(), Failure>>> {
-        let handler = self.websocket.as_ref()?;
-        Some(match self.threads() {
-            Ok(threads) => handler(handshake, threads),
-            Err(failure) => Box::pin(std::future::ready(Err(failure))),
+        self.websocket.answer(handshake, |handshake| {
+            let threads = self.threads()?;
+            self.lend(&mut handshake.context, &mut handshake.hold)?;
+            Ok(threads)
         })
     }
 

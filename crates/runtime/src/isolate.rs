@@ -148,6 +148,28 @@ impl Isolate {
         async { task.await.map_err(lost) }
     }
 
+    /// Runs `work` for as long as somebody waits for its end; dropping the future ends it at the point where it waits.
+    pub(crate) fn run_while_wanted<T, W>(
+        &self,
+        hold: Hold,
+        work: W,
+    ) -> impl Future<Output = Result<T, Failure>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = T> + Send + 'static,
+    {
+        let work = async move {
+            let _kept = hold;
+            work.await
+        };
+        let work = work.instrument(Span::current());
+        let mut task = Work {
+            task: self.spawn(self.plain.track_future(work)),
+            cancels: true,
+        };
+        async move { (&mut task.task).await.map_err(lost) }
+    }
+
     /// Opens a stream and reads ahead of whoever takes its items. Dropping either future or stream ends the work at once.
     pub(crate) fn stream<S, O>(
         &self,

@@ -152,4 +152,4 @@ pub use server::{router, serve_agent};
 pub use sessions::{EndReason, Session, SessionLimits, Sessions};
 pub use settings::ServerSettings;
 pub use tasks::Tasks;
-pub use websocket::Handshake;
+pub use websocket::{CloseReason, Handshake, Message, WebSocket, WebSocketError, WebSocketHandler};

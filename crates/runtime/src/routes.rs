@@ -1,7 +1,7 @@
-//! Which request gets which answer: `POST /invocations`, `GET /ping`, and what everything else is told.
+//! Which request gets which answer: `POST /invocations`, `GET /ping`, WebSockets on `/ws`, and what everything else is told.
 //!
-//! The texts and headers are the contract's. Two paths need no routing table, so there is none; what an invocation does is
-//! in `invocations.rs`.
+//! The texts and headers are the contract's. Three paths need no routing table, so there is none; what an invocation does is
+//! in `invocations.rs`, and what a WebSocket does in `websocket/`.
 
 use std::sync::Arc;
 
@@ -15,10 +15,11 @@ use crate::PingStatus;
 use crate::agent::{Agent, AgentStatus};
 use crate::body::AnswerBody;
 use crate::invocations::{self, RequestBody};
-use crate::limits::Gate;
+use crate::limits::{Gate, after};
 use crate::ping::Pings;
 use crate::server::Peer;
 use crate::settings::ServerSettings;
+use crate::websocket;
 
 /// `application/json` without a charset: AWS's documented client compares it by equality.
 pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -79,6 +80,12 @@ impl Routes {
             ("/invocations", &Method::POST) => invocations::answer(self, request, peer).await,
             ("/ping", &Method::GET) => self.ping().await,
             ("/ping", &Method::HEAD) => without_body(self.ping().await),
+            ("/ws", &Method::GET) if websocket::is_asked_for(request.headers()) => {
+                match self.gate.enter(after(self.settings.limits.invocation)).await {
+                    Ok(hold) => websocket::answer(self, request, hold).await,
+                    Err(failure) => json(failure.status(), failure.body()),
+                }
+            }
             ("/invocations", _) => not_allowed(HeaderValue::from_static("POST")),
             ("/ping", _) => not_allowed(HeaderValue::from_static("HEAD, GET")),
             ("/invocations/" | "/ping/", _) => redirect(&request),
@@ -113,7 +120,8 @@ pub(crate) fn json(status: StatusCode, body: Bytes) -> Response<AnswerBody> {
     response
 }
 
-fn text(status: StatusCode, body: &'static str) -> Response<AnswerBody> {
+/// Returns an answer that is one line of text.
+pub(crate) fn text(status: StatusCode, body: &'static str) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::full(body));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, TEXT);

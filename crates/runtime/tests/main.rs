@@ -11,6 +11,7 @@ mod routes;
 mod sessions;
 mod streams;
 mod support;
+mod websocket;
 
 #[test]
 fn no_test_file_is_forgotten() {

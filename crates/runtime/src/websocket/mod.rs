@@ -1,27 +1,26 @@
 //! WebSockets on `/ws`: the handshake, the connection as an agent sees it, and the functions that handle one.
 //!
-//! Frames are read and written on the server's threads, the handler runs on the agent's.
+//! Frames are read and written on the server's threads (`pump.rs`), the handler runs on the agent's (`handler.rs`), and
+//! between them are bounded queues (`socket.rs`). Compression (`permessage-deflate`) is never negotiated, and the `Origin`
+//! of a browser is not looked at, as in the reference SDK: what must not be called from foreign pages checks it itself.
 
-use std::sync::Arc;
+mod connection;
+mod handler;
+mod handshake;
+mod message;
+mod pulse;
+mod pump;
+mod socket;
+mod upgrade;
+mod wire;
 
-use crate::agent::BoxFuture;
-use crate::context::Context;
-use crate::failure::Failure;
-use crate::isolate::Isolate;
+pub(crate) use self::connection::answer;
+pub use self::handler::WebSocketHandler;
+pub(crate) use self::handler::WebSockets;
+pub use self::handshake::Handshake;
+pub use self::message::{CloseReason, Message, WebSocketError};
+pub use self::socket::WebSocket;
+pub(crate) use self::upgrade::is_asked_for;
 
-/// A WebSocket connection that waits to be accepted.
-#[derive(Debug)]
-pub struct Handshake {
-    context: Context,
-}
-
-impl Handshake {
-    /// Returns the session, request id and headers of the request that asked for the connection.
-    pub fn context(&self) -> &Context {
-        &self.context
-    }
-}
-
-/// A WebSocket handler in the one form that the server knows.
-pub(crate) type AnyWebSocketHandler =
-    Arc<dyn Fn(Handshake, &Isolate) -> BoxFuture<'static, Result<(), Failure>> + Send + Sync>;
+#[cfg(test)]
+mod tests;

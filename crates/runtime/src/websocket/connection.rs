@@ -1,0 +1,225 @@
+//! One connection from its request to its end: asks the agent, answers the handshake, and runs the pump.
+//!
+//! The agent's future is polled here, in a task that the server waits for when it drains. What the log says about a
+//! connection is said here.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use futures_util::FutureExt;
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::handshake::{Acceptance, Decision, Handshake};
+use super::pump::{Cut, Ending, Job, Pump, Times};
+use super::upgrade;
+use crate::SessionId;
+use crate::agent::BoxFuture;
+use crate::body::AnswerBody;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::limits::{deadline_reached, shutting_down};
+use crate::limits::{Hold, Limits};
+use crate::log::{INVOCATION, LOGGER};
+use crate::routes::{Routes, json, text};
+
+/// Answers a request that asks for a WebSocket; `hold` is kept until the connection is over.
+pub(crate) async fn answer<B>(
+    routes: &Routes,
+    request: Request<B>,
+    hold: Hold,
+) -> Response<AnswerBody> {
+    let (mut head, _) = request.into_parts();
+    let (key, upgrade) = match begin(&mut head) {
+        Ok(begun) => begun,
+        Err(refusal) => return refusal,
+    };
+    let offered = upgrade::offered(&head.headers);
+    let context = Context::from_parts(head);
+    let span = tracing::error_span!(
+        target: LOGGER,
+        INVOCATION,
+        request_id = context.request_id(),
+        session_id = context.session_id().map(SessionId::as_str),
+    );
+    let (handshake, decision) = Handshake::new(context, offered, hold.clone());
+    let asked =
+        span.in_scope(|| catch_unwind(AssertUnwindSafe(|| routes.agent.websocket(handshake))));
+    let work = match asked {
+        Ok(Some(work)) => work,
+        Ok(None) => {
+            tracing::error!(target: LOGGER, parent: &span, "No WebSocket handler defined");
+            return text(StatusCode::NOT_FOUND, "Not Found");
+        }
+        Err(panic) => Box::pin(std::future::ready(Err(Failure::from_panic(&*panic)))),
+    };
+    let (answer, answered) = oneshot::channel();
+    let connection = Connection {
+        key,
+        upgrade,
+        decision,
+        answer,
+        limits: routes.settings.limits.clone(),
+        shutdown: routes.cut.clone(),
+        _hold: hold,
+    };
+    routes
+        .upgraded
+        .spawn(connection.serve(work).instrument(span));
+    let answered = answered.await;
+    answered.unwrap_or_else(|_| upgrade::refused(StatusCode::FORBIDDEN))
+}
+
+/// Takes what the upgrade needs out of a request.
+fn begin(head: &mut Parts) -> Result<(HeaderValue, OnUpgrade), Response<AnswerBody>> {
+    let key = upgrade::check(head)?;
+    let upgrade = head.extensions.remove::<OnUpgrade>().ok_or_else(|| {
+        text(
+            StatusCode::UPGRADE_REQUIRED,
+            "This connection cannot become a WebSocket",
+        )
+    })?;
+    Ok((key, upgrade))
+}
+
+/// One request for a WebSocket, and what becomes of it.
+struct Connection {
+    key: HeaderValue,
+    upgrade: OnUpgrade,
+    decision: oneshot::Receiver<Decision>,
+    answer: oneshot::Sender<Response<AnswerBody>>,
+    limits: Limits,
+    /// Cancelled when the server can wait no longer.
+    shutdown: CancellationToken,
+    _hold: Hold,
+}
+
+impl Connection {
+    async fn serve(mut self, work: BoxFuture<'static, Result<(), Failure>>) {
+        let work = AssertUnwindSafe(work)
+            .catch_unwind()
+            .map(|ended| ended.unwrap_or_else(|panic| Err(Failure::from_panic(&*panic))));
+        let (shutdown, limit) = (self.shutdown.clone(), self.limits.stream);
+        let mut job = Job::new(Box::pin(work), async move {
+            tokio::select! {
+                () = shutdown.cancelled_owned() => Cut::Shutdown,
+                () = sleep(limit) => Cut::Limit,
+            }
+        });
+        let mut ending = None;
+        let decision = tokio::select! {
+            biased;
+            decided = &mut self.decision => decided.unwrap_or(Decision::Refuse(StatusCode::FORBIDDEN)),
+            // Dropping the job cancels the work: nobody waits for it.
+            () = self.answer.closed() => return,
+            () = sleep(self.limits.invocation) => Decision::Fail(deadline_reached()),
+            ended = job.ended() => {
+                let decided = self.decision.try_recv().ok();
+                let decision = decided.unwrap_or_else(|| without_decision(&ended));
+                ending = Some(ended);
+                decision
+            }
+        };
+        match decision {
+            Decision::Accept(acceptance) => {
+                let Some(ended) = self.carry(acceptance, &mut job).await else {
+                    return log_end(&finish(job, ending).await);
+                };
+                ending = ended.or(ending);
+            }
+            Decision::Refuse(status) => {
+                let is_refusal = status.as_u16() >= 300;
+                let status = if is_refusal {
+                    status
+                } else {
+                    StatusCode::FORBIDDEN
+                };
+                let _ = self.answer.send(upgrade::refused(status));
+            }
+            Decision::Fail(failure) => {
+                log_refusal(&failure);
+                let _ = self.answer.send(json(failure.status(), failure.body()));
+            }
+        }
+        log_end(&finish(job, ending).await);
+    }
+
+    /// Opens the connection and carries its messages; `None` if it did not come to that.
+    async fn carry(self, acceptance: Acceptance, job: &mut Job) -> Option<Option<Ending>> {
+        let Acceptance {
+            protocol,
+            far,
+            opened,
+        } = acceptance;
+        // It was in a header, so it can be in one again.
+        let protocol = protocol.and_then(|name| HeaderValue::try_from(name).ok());
+        let _ = self.answer.send(upgrade::switching(&self.key, protocol));
+        let upgraded = tokio::select! {
+            upgraded = self.upgrade => upgraded.ok()?,
+            () = self.shutdown.cancelled() => return None,
+        };
+        tracing::debug!(target: LOGGER, "WebSocket connection established");
+        let pump = Pump::new(TokioIo::new(upgraded), far, Times::default(), self.shutdown).await;
+        let _ = opened.send(());
+        let (reason, ending) = pump.run(job).await;
+        tracing::debug!(target: LOGGER, code = reason.code, "WebSocket disconnected");
+        Some(ending)
+    }
+}
+
+/// What becomes of a connection whose agent ended without a word about it.
+fn without_decision(ending: &Ending) -> Decision {
+    match ending {
+        Ending::Returned(_) => Decision::Refuse(StatusCode::FORBIDDEN),
+        Ending::Cut(Cut::Shutdown) => Decision::Fail(shutting_down()),
+        Ending::Cut(Cut::Limit) => Decision::Fail(deadline_reached()),
+    }
+}
+
+/// Waits for the end of the work, if that has not come.
+async fn finish(mut job: Job, ending: Option<Ending>) -> Ending {
+    match ending {
+        Some(ending) => ending,
+        None => job.ended().await,
+    }
+}
+
+fn log_end(ending: &Ending) {
+    match ending {
+        Ending::Returned(Err(failure)) if !failure.is_logged() => tracing::error!(
+            target: LOGGER,
+            errorType = failure.error_type(),
+            errorMessage = failure.to_string(),
+            cause = failure.cause(),
+            "WebSocket handler failed"
+        ),
+        Ending::Cut(Cut::Limit) => tracing::warn!(
+            target: LOGGER,
+            errorType = "StreamLimit",
+            "WebSocket ended, because it was open for as long as one may be"
+        ),
+        Ending::Returned(_) | Ending::Cut(Cut::Shutdown) => {}
+    }
+}
+
+fn log_refusal(failure: &Failure) {
+    let status = failure.status().as_u16();
+    if failure.is_logged() {
+        return;
+    }
+    if status >= 500 {
+        tracing::error!(
+            target: LOGGER,
+            errorType = failure.error_type(),
+            cause = failure.cause(),
+            "WebSocket refused with HTTP {status}: {failure}"
+        );
+    } else {
+        tracing::warn!(target: LOGGER, "WebSocket refused with HTTP {status}: {failure}");
+    }
+}
