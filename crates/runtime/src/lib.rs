@@ -129,6 +129,8 @@ mod server;
 mod sessions;
 mod settings;
 mod tasks;
+#[cfg(feature = "test-util")]
+mod test_util;
 mod websocket;
 
 pub use address::{Address, InvalidAddress, Listener};
@@ -141,15 +143,18 @@ pub use axum::Router;
 pub use context::Context;
 pub use failure::Failure;
 pub use futures_core::Stream;
-pub use handler::{Handler, StreamingHandler};
+pub use handler::{Handler, kind};
 pub use health::Health;
 pub use http::StatusCode;
 pub use isolate::{CallerLeaves, Threads};
 pub use limits::Limits;
 pub use log::log_to_stderr;
+pub use reply::Reply;
 pub use run::RunError;
 pub use server::{router, serve_agent};
 pub use sessions::{EndReason, Session, SessionLimits, Sessions};
 pub use settings::ServerSettings;
 pub use tasks::Tasks;
+#[cfg(feature = "test-util")]
+pub use test_util::{TestAgent, TestAnswer, TestStream};
 pub use websocket::{CloseReason, Handshake, Message, WebSocket, WebSocketError, WebSocketHandler};

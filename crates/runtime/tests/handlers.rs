@@ -110,6 +110,27 @@ async fn errors_of_every_kind_answer_500_with_their_text() {
         ),
         (App::new(|_: Value| Err::<Value, _>("no such order")), plain),
         (
+            App::new(|_: Value| Err::<Value, anyhow::Error>(NoSuchOrder.into())),
+            plain,
+        ),
+        (
+            App::new(async |_: Value| -> anyhow::Result<Value> { anyhow::bail!("no such order") }),
+            plain,
+        ),
+        (
+            App::new(|_: Value| {
+                Err::<Value, _>(std::io::Error::new(
+                    std::io::ErrorKind::NotFound,
+                    "no such order",
+                ))
+            }),
+            r#"{"error":"no such order","error_type":"Error"}"#,
+        ),
+        (
+            App::new(|_: Value| serde_json::from_str::<Value>("{")),
+            r#"{"error":"EOF while parsing an object at line 1 column 1","error_type":"Error"}"#,
+        ),
+        (
             App::new(|_: Value| Err::<u8, _>(json!({"code": 7}))),
             r#"{"error":{"code":7}}"#,
         ),
@@ -125,6 +146,10 @@ async fn a_failure_chooses_its_status_even_inside_another_error() {
     for app in [
         App::new(move |_: Value| Err::<Value, _>(failure())),
         App::new(move |_: Value| async move { Err::<Value, BoxError>(failure().into()) }),
+        App::new(move |_: Value| Err::<Value, anyhow::Error>(failure().into())),
+        App::new(move |_: Value| {
+            Err::<Value, _>(anyhow::Error::from(failure()).context("while looking it up"))
+        }),
     ] {
         assert_eq!(invoke(app, "1").await, (404, body.to_owned()));
     }
@@ -137,6 +162,8 @@ async fn a_result_that_is_ok_is_sent_without_its_wrapping() {
         App::new(|_: Value| Ok::<_, BoxError>(1)),
         App::new(|_: Value| Ok::<_, String>(1)),
         App::new(|_: Value| Ok::<_, Failure>(1)),
+        App::new(|_: Value| Ok::<_, anyhow::Error>(1)),
+        App::new(|_: Value| Ok::<_, std::convert::Infallible>(1)),
     ] {
         assert_eq!(invoke(app, "1").await, (200, "1".to_owned()));
     }
@@ -147,7 +174,7 @@ async fn a_payload_that_does_not_fit_answers_400() {
     for (payload, body) in [
         (
             r#"{"number": "x"}"#,
-            r#"{"error":"Invalid payload","details":"invalid type: string \"x\", expected u32 at line 1 column 14"}"#,
+            r#"{"error":"Invalid payload","details":"number: invalid type: string \"x\", expected u32 at line 1 column 14"}"#,
         ),
         (
             "{}",

@@ -5,12 +5,16 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod compile_errors;
 mod handlers;
 mod lifecycle;
+mod payloads;
+mod replies;
 mod routes;
 mod sessions;
 mod streams;
 mod support;
+mod test_agent;
 mod websocket;
 
 #[test]
