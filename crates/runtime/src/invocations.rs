@@ -17,12 +17,11 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
-use crate::SessionId;
 use crate::agent::{Agent, Invocation, Outcome};
 use crate::body::{AnswerBody, EventBody};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::log::{INVOCATION, LOGGER};
+use crate::log::{self, LOGGER};
 use crate::payload::{INVALID_ENCODING, INVALID_JSON};
 use crate::routes::{JSON, json};
 
@@ -52,12 +51,7 @@ pub(crate) async fn answer<B: RequestBody>(
     let (head, body) = request.into_parts();
     let waits = head.headers.contains_key(EXPECT);
     let context = Context::from_parts(head);
-    let span = tracing::error_span!(
-        target: LOGGER,
-        INVOCATION,
-        request_id = context.request_id(),
-        session_id = context.session_id().map(SessionId::as_str),
-    );
+    let span = log::invocation_span(&context);
     let record = Record::begin(span.clone());
     let outcome = match read(body, BODY_LIMIT, waits).await {
         Ok(body) => ask(agent, Invocation::new(body, context), &span).await,

@@ -67,10 +67,12 @@ pub use address::{Address, InvalidAddress, Listener};
 pub use agent::{
     Agent, AgentStatus, Body, BoxFuture, EventStream, Invocation, Outcome, StreamItem,
 };
+pub use agentcore_protocol::baggage::{Baggage, ConfigBundleRef, RoutingExperiment};
+pub use agentcore_protocol::trace::{SpanId, TraceContext, TraceId};
 pub use agentcore_protocol::{PingStatus, ServiceSessionId, SessionId, sse};
 pub use app::App;
 pub use axum::Router;
-pub use context::Context;
+pub use context::{Context, ForwardedHeaders, Secret};
 pub use failure::Failure;
 pub use futures_core::Stream;
 pub use handler::{Handler, StreamingHandler};
@@ -78,7 +80,7 @@ pub use health::Health;
 pub use http::StatusCode;
 pub use isolate::{CallerLeaves, Threads};
 pub use limits::Limits;
-pub use log::log_to_stderr;
+pub use log::{LogFormat, LogSettings, UnknownLogFormat, log_to_stderr};
 pub use run::RunError;
 pub use server::{router, serve_agent};
 pub use sessions::{Session, SessionLimits, Sessions};

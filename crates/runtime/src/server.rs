@@ -25,7 +25,7 @@ use crate::address::Listener;
 use crate::agent::Agent;
 use crate::body::AnswerBody;
 use crate::log::{self, LOGGER};
-use crate::middleware::Edits;
+use crate::middleware::{self, Edits};
 use crate::routes::Routes;
 use crate::settings::ServerSettings;
 
@@ -84,7 +84,7 @@ pub(crate) fn edited_router<A: Agent>(
 }
 
 fn into_router(routes: Arc<Routes>) -> Router {
-    Router::new().fallback_service(tower::service_fn(move |request| {
+    middleware::router_of(tower::service_fn(move |request| {
         let routes = Arc::clone(&routes);
         async move { Ok::<_, Infallible>(routes.answer(request).await) }
     }))

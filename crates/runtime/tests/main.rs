@@ -7,6 +7,7 @@
 
 mod handlers;
 mod lifecycle;
+mod middleware;
 mod routes;
 mod streams;
 mod support;
