@@ -7,6 +7,7 @@
 
 mod handlers;
 mod lifecycle;
+mod logs;
 mod middleware;
 mod routes;
 mod streams;
