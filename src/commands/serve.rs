@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 use agentcore_host::{
     EngineChoice, Interpreter, PythonAgent, ServeError, ServeOptions, unpack_python_package,
 };
-use agentcore_runtime::Address;
+use agentcore_runtime::{Address, LogSettings};
 use serde::Serialize;
 
 use super::launch::{build, port, python_search};
@@ -90,7 +90,7 @@ pub(crate) fn run(ctx: &Context, args: ServeArgs) -> Result<ExitCode, CliError> 
         served,
         in_sandbox,
     } = Settings::resolve(args, ctx)?;
-    agentcore_runtime::log_to_stderr(ctx.env.log_filter()?);
+    agentcore_runtime::log_to_stderr(LogSettings::from_variables(|name| ctx.env.log(name))?);
     let shown = address.to_string();
     ctx.printer.status(&format!(
         "Serving `{entrypoint}` at {shown}. Press Ctrl-C to end."

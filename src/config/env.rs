@@ -20,8 +20,6 @@ use crate::model::aws::Region;
 pub(crate) const LISTEN: &str = "AGENTCORE_LISTEN";
 /// The bearer token of `invoke` where none is given as a flag.
 const BEARER_TOKEN: &str = "BEDROCK_AGENTCORE_BEARER_TOKEN";
-/// What `serve` logs of its own.
-const LOG_FILTER: &str = "RUST_LOG";
 /// The Python environment that is active in the shell.
 const VIRTUAL_ENV: &str = "VIRTUAL_ENV";
 /// Where programs are found.
@@ -137,13 +135,13 @@ impl Env {
         self.text(BEARER_TOKEN)
     }
 
-    /// What is logged.
+    /// A variable that says how `serve` logs; what they are called, the log knows.
     ///
     /// # Errors
     ///
     /// Fails if the variable is not UTF-8.
-    pub(crate) fn log_filter(&self) -> Result<Option<&str>, CliError> {
-        self.text(LOG_FILTER)
+    pub(crate) fn log(&self, name: &str) -> Result<Option<String>, CliError> {
+        Ok(self.text(name)?.map(ToOwned::to_owned))
     }
 
     /// The active virtual environment of Python.

@@ -2,6 +2,7 @@
 //!
 //! It reads the environment and the signals, and turns them into values for the library.
 
+use std::convert::Infallible;
 use std::env;
 use std::ffi::OsString;
 use std::io::Write;
@@ -12,7 +13,7 @@ use agentcore_host::{
     EngineChoice, Interpreter, PythonAgent, Search, ServeError, ServeOptions, serve_until,
     unpack_python_package,
 };
-use agentcore_runtime::Address;
+use agentcore_runtime::{Address, LogSettings};
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -78,7 +79,7 @@ struct Marks {
     path: OsString,
     /// Where the Python package is kept from run to run, if there is such a place.
     cache: Option<PathBuf>,
-    log_filter: Option<String>,
+    log: LogSettings,
 }
 
 fn main() -> ExitCode {
@@ -86,7 +87,7 @@ fn main() -> ExitCode {
         command: Command::Serve(args),
     } = Cli::parse();
     let marks = Marks::from_env();
-    agentcore_runtime::log_to_stderr(marks.log_filter.as_deref());
+    agentcore_runtime::log_to_stderr(marks.log.clone());
     match run(args, marks) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
@@ -148,7 +149,7 @@ fn resolve(args: ServeArgs, marks: Marks, cache: &Path) -> Result<ServeOptions, 
         virtual_env,
         path,
         cache: _,
-        log_filter: _,
+        log: _,
     } = marks;
     let (file, app) = split(&entrypoint);
     let file = existing_file(&file)?;
@@ -356,7 +357,8 @@ impl Marks {
             virtual_env: set("VIRTUAL_ENV").map(PathBuf::from),
             path: set("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into()),
             cache: cache.or(users),
-            log_filter: text("RUST_LOG"),
+            log: LogSettings::from_variables(|name| Ok(text(name)))
+                .unwrap_or_else(|never: Infallible| match never {}),
         }
     }
 }

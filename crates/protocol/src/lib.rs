@@ -1,5 +1,5 @@
 //! The wire of an AgentCore agent, in one place: header names and forwarding rules, the ping,
-//! session ids, server-sent events, the two JSON dialects, and error bodies.
+//! session ids, server-sent events, the two JSON dialects, error bodies, trace ids and baggage.
 //!
 //! Servers and clients use the same definitions. This crate does no I/O, starts no task and reads
 //! no clock.
@@ -19,12 +19,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod baggage;
 pub mod error;
 pub mod header;
 pub mod json;
 mod ping;
 mod session;
 pub mod sse;
+pub mod trace;
 
 pub use ping::{Ping, PingStatus, ReceivedPing, UnknownPingStatus};
 pub use session::{InvalidServiceSessionId, InvalidSessionId, ServiceSessionId, SessionId};

@@ -137,10 +137,12 @@ pub use address::{Address, InvalidAddress, Listener};
 pub use agent::{
     Agent, AgentStatus, Body, BoxFuture, EventStream, Invocation, Outcome, StreamItem,
 };
+pub use agentcore_protocol::baggage::{Baggage, ConfigBundleRef, RoutingExperiment};
+pub use agentcore_protocol::trace::{SpanId, TraceContext, TraceId};
 pub use agentcore_protocol::{PingStatus, ServiceSessionId, SessionId, sse};
 pub use app::App;
 pub use axum::Router;
-pub use context::Context;
+pub use context::{Context, ForwardedHeaders, Secret};
 pub use failure::Failure;
 pub use futures_core::Stream;
 pub use handler::{Handler, kind};
@@ -148,7 +150,7 @@ pub use health::Health;
 pub use http::StatusCode;
 pub use isolate::{CallerLeaves, Threads};
 pub use limits::Limits;
-pub use log::log_to_stderr;
+pub use log::{LogFormat, LogSettings, UnknownLogFormat, log_to_stderr};
 pub use reply::Reply;
 pub use run::RunError;
 pub use server::{router, serve_agent};

@@ -1,6 +1,7 @@
 //! What authors put around and beside the agent's routes: tower layers and axum routes.
 //!
-//! Without any, requests never pass a router.
+//! Without any, requests never pass a router. The paths of the contract are the agent's: no route of an author takes their
+//! place.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -12,27 +13,53 @@ use tower::{Layer, Service};
 
 use crate::app::App;
 
+/// The paths that the agent answers, those with a slash too many included.
+const AGENT_PATHS: [&str; 5] = ["/invocations", "/invocations/", "/ping", "/ping/", "/ws"];
+
+/// Returns a router in which `agent` answers its paths, and what nobody else answers.
+pub(crate) fn router_of<S>(agent: S) -> Router
+where
+    S: Service<Request, Error = Infallible, Response: IntoResponse, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    AGENT_PATHS
+        .iter()
+        .fold(Router::new(), |router, path| {
+            router.route_service(path, agent.clone())
+        })
+        .fallback_service(agent)
+}
+
 /// What is done to the router of an app before it is served, in order.
 #[derive(Default)]
-pub(crate) struct Edits(Vec<Box<dyn FnOnce(Router) -> Router + Send>>);
+pub(crate) struct Edits {
+    steps: Vec<Box<dyn FnOnce(Router) -> Router + Send>>,
+    /// Every path that is taken, once there are routes beside the agent's.
+    taken: Option<Router>,
+}
 
 impl Edits {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.steps.is_empty()
     }
 
     pub(crate) fn apply(self, router: Router) -> Router {
-        self.0.into_iter().fold(router, |router, edit| edit(router))
+        self.steps
+            .into_iter()
+            .fold(router, |router, step| step(router))
     }
 
-    fn add(&mut self, edit: impl FnOnce(Router) -> Router + Send + 'static) {
-        self.0.push(Box::new(edit));
+    fn add(&mut self, step: impl FnOnce(Router) -> Router + Send + 'static) {
+        self.steps.push(Box::new(step));
     }
 }
 
 impl fmt::Debug for Edits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Edits({})", self.0.len())
+        write!(f, "Edits({})", self.steps.len())
     }
 }
 
@@ -41,6 +68,9 @@ impl App {
     ///
     /// The layer that is added last sees a request first. It sees `/ping` too. What it attaches to a request's extensions, handlers
     /// find by [`Context::extension`](crate::Context::extension).
+    ///
+    /// A layer runs on the threads that answer `/ping`, so it must not block. It is outside the invocation: its own lines in the
+    /// log carry no ids, and a request that it refuses leaves no line.
     ///
     /// ```
     /// use agentcore_runtime::App;
@@ -72,7 +102,10 @@ impl App {
         self
     }
 
-    /// Adds routes beside the agent's, whose own paths stay its own.
+    /// Adds routes beside the agent's.
+    ///
+    /// `/invocations`, `/ping` and `/ws` stay the agent's, and so does the answer to a path that nobody has (404); a wildcard such as
+    /// `/{*path}` takes what is left.
     ///
     /// ```
     /// use agentcore_runtime::{App, Router};
@@ -83,7 +116,20 @@ impl App {
     /// let app = App::new(async |payload: Value| payload).routes(about);
     /// # drop(app);
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics as [`Router::merge`] does: if a route is the agent's or was added before, or if `routes` has a fallback.
+    #[track_caller]
     pub fn routes(mut self, routes: Router) -> Self {
+        // Here and not only when the app is served, where nobody would know whose route it is.
+        let nothing = tower::service_fn(|_: Request| async { Ok::<_, Infallible>(()) });
+        let taken = self
+            .edits
+            .taken
+            .take()
+            .unwrap_or_else(|| router_of(nothing));
+        self.edits.taken = Some(taken.merge(routes.clone()));
         self.edits.add(move |router| router.merge(routes));
         self
     }

@@ -81,7 +81,11 @@ impl Routes {
             ("/ping", &Method::GET) => self.ping().await,
             ("/ping", &Method::HEAD) => without_body(self.ping().await),
             ("/ws", &Method::GET) if websocket::is_asked_for(request.headers()) => {
-                match self.gate.enter(after(self.settings.limits.invocation)).await {
+                match self
+                    .gate
+                    .enter(after(self.settings.limits.invocation))
+                    .await
+                {
                     Ok(hold) => websocket::answer(self, request, hold).await,
                     Err(failure) => json(failure.status(), failure.body()),
                 }

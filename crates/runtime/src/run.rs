@@ -13,14 +13,18 @@ use tokio::sync::oneshot;
 
 use crate::address::Address;
 use crate::app::App;
-use crate::log::{self, LOGGER, log_to_stderr};
+use crate::log::{self, LOGGER, LogSettings};
 
 impl App {
     /// Serves until the process is told to end, by SIGTERM or Ctrl-C; a second signal ends it at once.
     ///
     /// Listens on `AGENTCORE_LISTEN` (`host:port` or `unix:/path`) if it is set; otherwise on port 8080, on every interface
-    /// if `DOCKER_CONTAINER` is set, and on loopback if not. Writes the log to stderr as JSON, one object a line, unless a
-    /// `tracing` subscriber is set already; `RUST_LOG` chooses levels (`debug`, `my_agent=debug,info`).
+    /// if `DOCKER_CONTAINER` is set, and on loopback if not.
+    ///
+    /// Writes the log to stderr, unless a `tracing` subscriber is set already: one JSON object a line, or lines for people if
+    /// stderr is a terminal. `RUST_LOG` chooses levels (`debug`, `my_agent=debug,info`) and `AGENTCORE_LOG` the form (`json` or
+    /// `text`). Panics become lines of this log too, instead of what the process did with them before; where the
+    /// subscriber is the program's own, so is that.
     ///
     /// # Errors
     ///
@@ -31,7 +35,9 @@ impl App {
 
     async fn run_to_the_end(self) -> io::Result<()> {
         let marks = Marks::from_environment()?;
-        log_to_stderr(marks.rust_log.as_deref());
+        if log::install(&marks.log) {
+            log::log_panics();
+        }
         let address =
             Address::from_marks(marks.listen.as_deref(), marks.docker_container.as_deref())
                 .map_err(|error| {
@@ -93,7 +99,7 @@ impl From<RunError> for io::Error {
 struct Marks {
     listen: Option<String>,
     docker_container: Option<String>,
-    rust_log: Option<String>,
+    log: LogSettings,
 }
 
 impl Marks {
@@ -101,7 +107,7 @@ impl Marks {
         Ok(Self {
             listen: variable("AGENTCORE_LISTEN")?,
             docker_container: variable("DOCKER_CONTAINER")?,
-            rust_log: variable("RUST_LOG")?,
+            log: LogSettings::from_variables(variable)?,
         })
     }
 }

@@ -217,9 +217,13 @@ async fn the_context_carries_session_request_and_headers() {
         json!([
             context.session_id().map(ToString::to_string),
             context.request_id(),
-            context.forwarded_headers(),
-            context.workload_access_token(),
-            context.oauth2_callback_url(),
+            context.forwarded_headers().into_iter().collect::<Vec<_>>(),
+            context
+                .workload_access_token()
+                .map(|token| token.expose().to_owned()),
+            context
+                .oauth2_callback_url()
+                .map(|url| url.expose().to_owned()),
         ])
     });
     let mut request = invocation("1");

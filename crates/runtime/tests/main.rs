@@ -8,6 +8,8 @@
 mod compile_errors;
 mod handlers;
 mod lifecycle;
+mod logs;
+mod middleware;
 mod payloads;
 mod replies;
 mod routes;

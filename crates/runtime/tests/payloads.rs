@@ -25,7 +25,9 @@ where
 {
     let answer = echo::<P>(body).await;
     eprintln!("XX {body} {}", answer.text());
-    if true { return; }
+    if true {
+        return;
+    }
     assert_eq!(answer.status, 400, "{body}");
     assert_eq!(
         answer.json(),

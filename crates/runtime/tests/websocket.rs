@@ -153,7 +153,7 @@ async fn a_handler_reads_and_writes_json_and_knows_its_caller() {
             "asked": asked["about"],
             "session": context.session().map(|session| session.id().as_str().to_owned()),
             "request": context.request_id(),
-            "custom": context.forwarded_headers(),
+            "custom": context.forwarded_headers().iter().collect::<Vec<_>>(),
             "query": context.uri().query(),
         });
         let sent = socket.send_json(&answer).await;

@@ -19,13 +19,12 @@ use tracing::{Instrument, Span};
 
 use self::body::Unread;
 use self::record::Record;
-use crate::SessionId;
 use crate::agent::{Body, Invocation, Outcome};
 use crate::body::{AnswerBody, Bounds, EventBody, Opened, PassedBody};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::limits::{Hold, LIMIT_TYPE, after, limit_reached};
-use crate::log::{INVOCATION, LOGGER};
+use crate::log;
 use crate::routes::{JSON, Routes, json};
 use crate::server::Peer;
 
@@ -43,12 +42,7 @@ pub(crate) async fn answer<B: RequestBody>(
     let (head, body) = request.into_parts();
     let waits = head.headers.contains_key(EXPECT);
     let context = Context::from_parts(head);
-    let span = tracing::error_span!(
-        target: LOGGER,
-        INVOCATION,
-        request_id = context.request_id(),
-        session_id = context.session_id().map(SessionId::as_str),
-    );
+    let span = log::invocation_span(&context);
     let mut record = Record::begin(span.clone(), routes.cut.clone());
     let (body, hold) = match receive(routes, body, waits, (deadline, peer)).await {
         Ok(received) => received,

@@ -1,10 +1,13 @@
 //! One line of the log: its parts as they are found, then its text in the order of the schema.
 //!
-//! Every invocation writes one, so nothing is built twice and the memory is used again: parts are kept as the JSON that they
+//! Every invocation writes one, so nothing is built twice and the memory is used again: parts are kept as the text that they
 //! become. Where the parts come from and where the line goes is not decided here.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
+use std::mem;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use agentcore_protocol::json;
@@ -12,116 +15,165 @@ use serde::Serialize;
 use tracing::Level;
 use tracing::field::{Field, Visit};
 
+use super::LOGGER;
+use super::layer::{IDS, Marks};
+use super::secrets::Secrets;
+use super::text::{self, Paint, painted};
 use super::timestamp::Timestamps;
 
-/// Keys that have a place and a meaning of their own in a line.
-const RESERVED: [&str; 6] = [
-    "timestamp",
-    "level",
-    "message",
-    "logger",
-    "requestId",
-    "sessionId",
-];
+/// Keys that have a place and a meaning of their own in a line, beside those of [`IDS`].
+const RESERVED: [&str; 4] = ["timestamp", "level", "message", "logger"];
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Style {
+    #[default]
+    Json,
+    Text {
+        color: bool,
+    },
+}
 
 /// What a line says, with the memory for it.
 #[derive(Default)]
 pub(super) struct Line {
-    /// The inside of a JSON string.
+    style: Style,
+    /// What must not be in it.
+    secrets: Option<Arc<Secrets>>,
+    /// The inside of a JSON string, or what a terminal shows.
     message: Vec<u8>,
-    /// `, "requestId": "…"`, or nothing; and so on.
-    request_id: Vec<u8>,
-    session_id: Vec<u8>,
+    /// `, "requestId": "…"` or ` requestId=…`, or nothing; in the order of [`IDS`].
+    ids: [Vec<u8>; IDS.len()],
     others: Vec<u8>,
     text: Vec<u8>,
+    /// For values that are looked at before they are written.
+    scratch: String,
     timestamps: Timestamps,
 }
 
 impl Line {
     /// Calls `write` with this thread's line, empty.
-    pub(super) fn with<R>(write: impl FnOnce(&mut Self) -> R) -> R {
+    pub(super) fn with<R>(style: Style, write: impl FnOnce(&mut Self) -> R) -> R {
         thread_local! {
             static LINE: RefCell<Line> = RefCell::default();
         }
         // Taken and put back, because a value that is written may log something itself.
         let mut line = LINE.try_with(RefCell::take).unwrap_or_default();
-        line.clear();
+        line.clear(style);
         let result = write(&mut line);
+        line.secrets = None;
         let _ = LINE.try_with(|kept| kept.replace(line)); // A thread that ends keeps nothing.
         result
     }
 
-    fn clear(&mut self) {
+    fn clear(&mut self, style: Style) {
         let Self {
+            style: old_style,
+            secrets,
             message,
-            request_id,
-            session_id,
+            ids,
             others,
             text,
+            scratch,
             timestamps: _,
         } = self;
-        for part in [message, request_id, session_id, others, text] {
+        *old_style = style;
+        *secrets = None;
+        scratch.clear();
+        for part in ids.iter_mut().chain([message, others, text]) {
             // One huge line must not cost its memory for ever.
             part.shrink_to(64 * 1024);
             part.clear();
         }
+        scratch.shrink_to(64 * 1024);
     }
 
     pub(super) fn set_message(&mut self, message: &str) {
         self.message.clear();
-        escape(message, &mut self.message);
+        match self.style {
+            Style::Json => escape(message, &mut self.message),
+            Style::Text { .. } => text::escape(message, &mut self.message),
+        }
     }
 
-    /// Sets the ids that are still missing.
-    pub(super) fn complete_ids(&mut self, request_id: Option<&str>, session_id: Option<&str>) {
-        for (part, key, id) in [
-            (&mut self.request_id, "requestId", request_id),
-            (&mut self.session_id, "sessionId", session_id),
-        ] {
-            if let Some(id) = id.filter(|_| part.is_empty()) {
-                begin(part, key);
-                string(part, id);
+    /// Sets the ids that are still missing, and what the line must not contain. Comes before the fields.
+    pub(super) fn complete(&mut self, marks: &Marks) {
+        for ((part, (_, key)), id) in self.ids.iter_mut().zip(IDS).zip(&marks.ids) {
+            if let Some(id) = id.as_deref().filter(|id| !id.is_empty() && part.is_empty()) {
+                begin(self.style, part, key);
+                value(self.style, part, id);
             }
+        }
+        if self.secrets.is_none() {
+            self.secrets.clone_from(&marks.secrets);
         }
     }
 
     /// Returns the text, with its line break.
     pub(super) fn text(&mut self, time: SystemTime, level: Level, logger: &str) -> &[u8] {
-        let Self {
-            message,
-            request_id,
-            session_id,
-            others,
-            text,
-            timestamps,
-        } = self;
-        text.clear();
+        self.text.clear();
+        match self.style {
+            Style::Json => self.json_head(time, level, logger),
+            Style::Text { color } => self.text_head(time, level, logger, color),
+        }
+        let parts = self.ids.iter().chain([&self.others]);
+        let begin = self.text.len();
+        parts.for_each(|part| self.text.extend_from_slice(part));
+        match self.style {
+            Style::Json => self.text.push(b'}'),
+            // Set apart from the message, which may end like one of them.
+            Style::Text { .. } if self.text.len() > begin => self.text.insert(begin, b' '),
+            Style::Text { .. } => {}
+        }
+        self.text.push(b'\n');
+        &self.text
+    }
+
+    fn json_head(&mut self, time: SystemTime, level: Level, logger: &str) {
+        let text = &mut self.text;
         text.extend_from_slice(br#"{"timestamp": ""#);
-        timestamps.write(time, text);
+        self.timestamps.write(time, text);
         text.extend_from_slice(br#"", "level": ""#);
         text.extend_from_slice(level_name(level).as_bytes());
         text.extend_from_slice(br#"", "message": ""#);
-        text.extend_from_slice(message);
+        text.extend_from_slice(&self.message);
         text.extend_from_slice(br#"", "logger": ""#);
         escape(logger, text);
         text.push(b'"');
-        for part in [request_id, session_id, others] {
-            text.extend_from_slice(part);
+    }
+
+    fn text_head(&mut self, time: SystemTime, level: Level, logger: &str, color: bool) {
+        let text = &mut self.text;
+        painted(text, color, Paint::Dim, |text| {
+            let begin = text.len();
+            self.timestamps.write(time, text);
+            text.drain(begin..begin + "2026-11-22T".len());
+        });
+        text.push(b' ');
+        painted(text, color, Paint::Level(level), |text| {
+            text.extend_from_slice(text::level_name(level).as_bytes());
+        });
+        text.push(b' ');
+        if logger != LOGGER {
+            painted(text, color, Paint::Dim, |text| {
+                text::escape(logger, text);
+                text.extend_from_slice(b": ");
+            });
         }
-        text.extend_from_slice(b"}\n");
-        text
+        text.extend_from_slice(&self.message);
     }
 
     fn key(&mut self, field: &Field) {
         let key = field.name();
-        if RESERVED.contains(&key) {
-            begin(&mut self.others, &format!("{key}_"));
-        } else {
-            begin(&mut self.others, key);
-        }
+        let is_reserved = RESERVED.contains(&key) || IDS.iter().any(|(_, id)| *id == key);
+        let key = match is_reserved {
+            true => Cow::Owned(format!("{key}_")),
+            false => Cow::Borrowed(key),
+        };
+        begin(self.style, &mut self.others, &key);
     }
 
-    fn value(&mut self, field: &Field, value: impl Serialize) {
+    fn plain(&mut self, field: &Field, value: impl Serialize) {
         self.key(field);
         // Numbers and booleans cannot fail.
         let text = json::to_spaced_vec(&value).unwrap_or_else(|_| b"null".to_vec());
@@ -130,32 +182,47 @@ impl Line {
 }
 
 impl Visit for Line {
-    fn record_str(&mut self, field: &Field, value: &str) {
+    fn record_str(&mut self, field: &Field, text: &str) {
+        let secrets = self.secrets.take();
+        let text = secrets
+            .as_ref()
+            .map_or(Cow::Borrowed(text), |secrets| secrets.redact(text));
         if field.name() == "message" {
-            self.set_message(value);
+            self.set_message(&text);
         } else {
             self.key(field);
-            string(&mut self.others, value);
+            value(self.style, &mut self.others, &text);
         }
+        drop(text);
+        self.secrets = secrets;
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.value(field, value);
+        self.plain(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.value(field, value);
+        self.plain(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.value(field, value);
+        self.plain(field, value);
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.value(field, value);
+        self.plain(field, value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if self.style != Style::Json || self.secrets.is_some() {
+            let mut text = mem::take(&mut self.scratch);
+            text.clear();
+            // A value that cannot be written has said what it could.
+            let _ = write!(text, "{value:?}");
+            self.record_str(field, &text);
+            self.scratch = text;
+            return;
+        }
         let is_message = field.name() == "message";
         let part = if is_message {
             self.message.clear();
@@ -165,7 +232,6 @@ impl Visit for Line {
             self.others.push(b'"');
             &mut self.others
         };
-        // A value that cannot be written has said what it could.
         let _ = write!(Escaped(part), "{value:?}");
         if !is_message {
             self.others.push(b'"');
@@ -173,11 +239,30 @@ impl Visit for Line {
     }
 }
 
-/// Begins an entry that is not the first of its object.
-fn begin(out: &mut Vec<u8>, key: &str) {
-    out.extend_from_slice(b", ");
-    string(out, key);
-    out.extend_from_slice(b": ");
+/// Begins an entry that is not the first of its line.
+fn begin(style: Style, out: &mut Vec<u8>, key: &str) {
+    match style {
+        Style::Json => {
+            out.extend_from_slice(b", ");
+            string(out, key);
+            out.extend_from_slice(b": ");
+        }
+        Style::Text { color } => {
+            out.push(b' ');
+            painted(out, color, Paint::Dim, |out| {
+                out.extend_from_slice(key.as_bytes());
+                out.push(b'=');
+            });
+        }
+    }
+}
+
+/// Adds a text as the value of an entry.
+fn value(style: Style, out: &mut Vec<u8>, text: &str) {
+    match style {
+        Style::Json => string(out, text),
+        Style::Text { .. } => text::value(text, out),
+    }
 }
 
 fn string(out: &mut Vec<u8>, text: &str) {
@@ -246,10 +331,12 @@ mod tests {
             let text = line.text(now, Level::INFO, "my_agent");
             String::from_utf8(text.to_vec()).unwrap()
         };
-        let outer = Line::with(|outer| {
+        let outer = Line::with(Style::Json, |outer| {
             outer.set_message("outer");
-            outer.complete_ids(Some("r"), None);
-            let inner = Line::with(|inner| {
+            let mut marks = Marks::default();
+            marks.ids[0] = Some("r".to_owned());
+            outer.complete(&marks);
+            let inner = Line::with(Style::Json, |inner| {
                 inner.set_message("inner");
                 text(inner)
             });
@@ -261,7 +348,7 @@ mod tests {
         });
         let end = "\"message\": \"outer\", \"logger\": \"my_agent\", \"requestId\": \"r\"}\n";
         assert!(outer.ends_with(end), "{outer}");
-        let next = Line::with(text);
+        let next = Line::with(Style::Json, text);
         assert!(
             next.ends_with("\"message\": \"\", \"logger\": \"my_agent\"}\n"),
             "{next}"

@@ -10,6 +10,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use super::line::Style;
+
 /// Bytes that may wait for a reader; what comes on top is dropped.
 const CAPACITY: usize = 1024 * 1024;
 /// How long lines are gathered before they are written: one wake-up and one call then do for all.
@@ -24,6 +26,8 @@ pub(super) struct Sink {
 }
 
 struct Shared {
+    /// How the note about dropped lines looks.
+    style: Style,
     state: Mutex<State>,
     /// There are lines, where there were none.
     filled: Condvar,
@@ -40,8 +44,9 @@ struct State {
 
 impl Sink {
     /// Starts the thread that writes to `out`.
-    pub(super) fn start(out: impl Write + Send + 'static) -> io::Result<Self> {
+    pub(super) fn start(out: impl Write + Send + 'static, style: Style) -> io::Result<Self> {
         let shared = Arc::new(Shared {
+            style,
             state: Mutex::default(),
             filled: Condvar::new(),
             emptied: Condvar::new(),
@@ -99,7 +104,7 @@ impl Shared {
             state.writing = true;
             drop(state);
             if dropped > 0 {
-                batch.extend_from_slice(super::dropped_line(dropped).as_slice());
+                batch.extend_from_slice(&super::dropped_line(dropped, self.style));
             }
             // A log that cannot be written has no place to say so, and is no reason to end an agent.
             let _ = out.write_all(&batch);
@@ -143,11 +148,11 @@ mod tests {
     fn a_reader_who_stalls_costs_lines_and_no_time() {
         let (open, opened) = mpsc::channel();
         let (written, reader) = mpsc::channel();
-        let sink = Sink::start(Pipe {
+        let pipe = Pipe {
             open: opened,
             written,
-        })
-        .unwrap();
+        };
+        let sink = Sink::start(pipe, Style::Json).unwrap();
         let line = format!("{}\n", "x".repeat(CAPACITY / 4 - 1));
         // The pipe is shut, so at most two buffers fill: the one being written, and the one that waits.
         for _ in 0..100 {
@@ -176,11 +181,11 @@ mod tests {
     fn flushing_waits_for_the_last_line() {
         let (open, opened) = mpsc::channel();
         let (written, reader) = mpsc::channel();
-        let sink = Sink::start(Pipe {
+        let pipe = Pipe {
             open: opened,
             written,
-        })
-        .unwrap();
+        };
+        let sink = Sink::start(pipe, Style::Json).unwrap();
         open.send(()).unwrap();
         sink.line(b"one\n");
         sink.line(b"two\n");

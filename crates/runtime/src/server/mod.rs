@@ -23,7 +23,7 @@ use self::connection::{Connections, Front};
 use crate::address::Listener;
 use crate::agent::Agent;
 use crate::log::{self, LOGGER};
-use crate::middleware::Edits;
+use crate::middleware::{self, Edits};
 use crate::routes::Routes;
 use crate::settings::ServerSettings;
 
@@ -85,7 +85,7 @@ pub(crate) fn edited_router<A: Agent>(
 }
 
 fn into_router(routes: Arc<Routes>) -> Router {
-    Router::new().fallback_service(tower::service_fn(move |mut request: Request<Body>| {
+    middleware::router_of(tower::service_fn(move |mut request: Request<Body>| {
         let routes = Arc::clone(&routes);
         async move {
             let peer = request.extensions_mut().remove().unwrap_or_default();

@@ -18,14 +18,13 @@ use tracing::Instrument;
 use super::handshake::{Acceptance, Decision, Handshake};
 use super::pump::{Cut, Ending, Job, Pump, Times};
 use super::upgrade;
-use crate::SessionId;
 use crate::agent::BoxFuture;
 use crate::body::AnswerBody;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::limits::{deadline_reached, shutting_down};
 use crate::limits::{Hold, Limits};
-use crate::log::{INVOCATION, LOGGER};
+use crate::limits::{deadline_reached, shutting_down};
+use crate::log::{self, LOGGER};
 use crate::routes::{Routes, json, text};
 
 /// Answers a request that asks for a WebSocket; `hold` is kept until the connection is over.
@@ -41,12 +40,7 @@ pub(crate) async fn answer<B>(
     };
     let offered = upgrade::offered(&head.headers);
     let context = Context::from_parts(head);
-    let span = tracing::error_span!(
-        target: LOGGER,
-        INVOCATION,
-        request_id = context.request_id(),
-        session_id = context.session_id().map(SessionId::as_str),
-    );
+    let span = log::invocation_span(&context);
     let (handshake, decision) = Handshake::new(context, offered, hold.clone());
     let asked =
         span.in_scope(|| catch_unwind(AssertUnwindSafe(|| routes.agent.websocket(handshake))));

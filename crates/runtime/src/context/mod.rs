@@ -1,14 +1,23 @@
-//! What an invocation carries besides its payload: session, request id, headers and tokens.
+//! What an invocation carries besides its payload: session, request id, trace, headers and tokens.
 //!
 //! This module reads headers and never judges them: no token is checked here.
 
-use std::fmt;
-use std::sync::Arc;
+mod gateway;
+mod secret;
 
-use agentcore_protocol::{SessionId, header};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use agentcore_protocol::SessionId;
+use agentcore_protocol::baggage::Baggage;
+use agentcore_protocol::header::{self, latin1};
+use agentcore_protocol::trace::TraceContext;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{Extensions, HeaderMap, HeaderName, Uri};
 use uuid::Uuid;
+
+pub use self::secret::{ForwardedHeaders, Secret};
 
 use crate::health::Health;
 use crate::sessions::Session;
@@ -28,7 +37,10 @@ pub struct Context {
 struct RequestParts {
     session_id: Option<SessionId>,
     request_id: Box<str>,
+    trace: Option<TraceContext>,
     headers: HeaderMap,
+    /// Read when it is asked for.
+    baggage: OnceLock<Baggage>,
     uri: Uri,
     extensions: Extensions,
 }
@@ -44,7 +56,8 @@ pub(crate) struct Scope {
 impl Context {
     /// Reads the contract's headers out of a request's.
     ///
-    /// An empty session id counts as none, and a missing or empty request id is replaced by a fresh one.
+    /// An empty session id counts as none, and a missing or empty request id is replaced by a fresh one. The values of
+    /// headers that carry credentials are marked as sensitive, which keeps them out of `Debug`.
     pub fn from_headers(headers: HeaderMap) -> Self {
         let mut request = http::Request::new(());
         *request.headers_mut() = headers;
@@ -54,11 +67,16 @@ impl Context {
     /// The same for the whole head of a request.
     pub fn from_parts(head: Parts) -> Self {
         let Parts {
-            headers,
+            mut headers,
             uri,
             extensions,
             ..
         } = head;
+        for (name, value) in &mut headers {
+            if header::is_secret(name.as_str()) {
+                value.set_sensitive(true);
+            }
+        }
         let session_id = headers
             .get(header::SESSION_ID)
             .and_then(|value| SessionId::try_from(value).ok());
@@ -69,7 +87,9 @@ impl Context {
         let request = RequestParts {
             session_id,
             request_id,
+            trace: TraceContext::from_headers(&headers),
             headers,
+            baggage: OnceLock::new(),
             uri,
             extensions,
         };
@@ -121,30 +141,41 @@ impl Context {
         &self.request.request_id
     }
 
-    /// Returns all headers of the request, tokens included: never log them.
+    /// Returns the trace that the request belongs to, if the caller says so: by `traceparent` (W3C Trace Context), or else by
+    /// `X-Amzn-Trace-Id`.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.request.trace.as_ref()
+    }
+
+    /// Returns all headers of the request, tokens included; `Debug` shows `Sensitive` for values that are credentials.
     pub fn headers(&self) -> &HeaderMap {
         &self.request.headers
     }
 
     /// Returns the headers that the contract shows to an agent's code, under the names it shows them.
-    pub fn forwarded_headers(&self) -> Vec<(String, String)> {
-        header::forwarded(&self.request.headers)
+    pub fn forwarded_headers(&self) -> ForwardedHeaders {
+        ForwardedHeaders::new(header::forwarded(&self.request.headers))
     }
 
     /// Returns the workload access token that the platform sent along, if it did.
-    pub fn workload_access_token(&self) -> Option<String> {
-        self.non_empty(&header::IDENTITY_WAT)
-            .or_else(|| self.non_empty(&header::WORKLOAD_ACCESS_TOKEN))
+    pub fn workload_access_token(&self) -> Option<Secret> {
+        self.secret(&header::IDENTITY_WAT)
+            .or_else(|| self.secret(&header::WORKLOAD_ACCESS_TOKEN))
     }
 
     /// Returns where an `OAuth2` authorization server sends the user back to, if the caller said so.
-    pub fn oauth2_callback_url(&self) -> Option<String> {
-        self.non_empty(&header::OAUTH2_CALLBACK_URL)
+    pub fn oauth2_callback_url(&self) -> Option<Secret> {
+        self.secret(&header::OAUTH2_CALLBACK_URL)
     }
 
-    fn non_empty(&self, name: &HeaderName) -> Option<String> {
+    /// Returns the value of `Authorization`, scheme included, if the platform lets it through.
+    pub fn authorization(&self) -> Option<Secret> {
+        self.secret(&AUTHORIZATION)
+    }
+
+    fn secret(&self, name: &HeaderName) -> Option<Secret> {
         let value = self.request.headers.get(name)?;
-        (!value.is_empty()).then(|| latin1(value))
+        (!value.is_empty()).then(|| Secret::new(latin1(value)))
     }
 }
 
@@ -154,7 +185,9 @@ impl fmt::Debug for Context {
         let RequestParts {
             session_id,
             request_id,
+            trace,
             headers,
+            baggage: _,
             uri: _,
             extensions: _,
         } = &**request;
@@ -162,6 +195,7 @@ impl fmt::Debug for Context {
         f.debug_struct("Context")
             .field("session_id", session_id)
             .field("request_id", request_id)
+            .field("trace", trace)
             .field("headers", &names)
             .finish()
     }
@@ -173,17 +207,10 @@ fn fresh_request_id() -> Box<str> {
     text.into()
 }
 
-/// Decodes byte by byte, as the reference does: nothing is lost and nothing fails.
-fn latin1(value: &HeaderValue) -> String {
-    value
-        .as_bytes()
-        .iter()
-        .map(|&byte| char::from(byte))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn context(headers: &[(&'static str, &'static str)]) -> Context {
@@ -231,25 +258,51 @@ mod tests {
             ("workloadaccesstoken", "old"),
             ("x-amz-bedrock-agentcore-identity-wat", "new"),
         ]);
-        assert_eq!(both.workload_access_token().as_deref(), Some("new"));
+        let token = |context: &Context| {
+            let token = context.workload_access_token();
+            token.map(|token| token.expose().to_owned())
+        };
+        assert_eq!(token(&both).as_deref(), Some("new"));
         let empty = context(&[
             ("workloadaccesstoken", "old"),
             ("x-amz-bedrock-agentcore-identity-wat", ""),
         ]);
-        assert_eq!(empty.workload_access_token().as_deref(), Some("old"));
-        assert_eq!(context(&[]).workload_access_token(), None);
+        assert_eq!(token(&empty).as_deref(), Some("old"));
+        assert_eq!(token(&context(&[])), None);
     }
 
     #[test]
-    fn debug_shows_no_header_value() {
-        let text = format!(
-            "{:?}",
-            context(&[
-                ("authorization", "Bearer secret-1"),
-                ("oauth2callbackurl", "secret-2")
-            ])
+    fn no_credentials_are_shown_by_debug() {
+        let context = context(&[
+            ("authorization", "Bearer secret-1"),
+            ("workloadaccesstoken", "secret-2"),
+            ("x-amz-bedrock-agentcore-identity-wat", "secret-3"),
+            ("oauth2callbackurl", "secret-4"),
+            ("cookie", "secret-5"),
+            ("proxy-authorization", "secret-6"),
+            ("x-amz-security-token", "secret-7"),
+            ("x-team", "blue"),
+        ]);
+        let headers = format!("{:?}", context.headers());
+        assert_eq!(headers.matches("Sensitive").count(), 7, "{headers}");
+        assert!(headers.contains("blue"), "{headers}");
+        let all = format!(
+            "{context:?} {headers} {:?} {:?} {:?} {:?}",
+            context.forwarded_headers(),
+            context.authorization(),
+            context.workload_access_token(),
+            context.oauth2_callback_url(),
         );
-        assert!(text.contains("authorization"), "{text}");
-        assert!(!text.contains("secret"), "{text}");
+        assert!(all.contains("authorization"), "{all}");
+        assert!(!all.contains("secret"), "{all}");
+        assert_eq!(context.authorization().unwrap().expose(), "Bearer secret-1");
+    }
+
+    #[test]
+    fn the_trace_is_known_before_it_is_asked_for() {
+        let w3c = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let trace = *context(&[("traceparent", w3c)]).trace().unwrap();
+        assert_eq!(trace.to_traceparent().as_deref(), Some(w3c));
+        assert_eq!(context(&[]).trace(), None);
     }
 }
