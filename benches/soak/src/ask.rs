@@ -36,12 +36,18 @@ pub(crate) async fn carry_out(
     };
     let (head, body) = request(ask, address);
     match ask.leave {
-        Some(Leave { at, reset }) if at == Moment::MidHead => {
+        Some(Leave {
+            at: Moment::MidHead,
+            reset,
+        }) => {
             client.send(&head[..head.len() / 2]).await?;
             client.leave(reset)?;
             return Ok(Went::Left);
         }
-        Some(Leave { at, reset }) if at == Moment::MidBody => {
+        Some(Leave {
+            at: Moment::MidBody,
+            reset,
+        }) => {
             client.send(&head).await?;
             client.send(&body[..body.len() / 2]).await?;
             client.leave(reset)?;
@@ -50,7 +56,13 @@ pub(crate) async fn carry_out(
         _ => client.send(&[head, body].concat()).await?,
     }
     let went = match (&ask.work, ask.leave) {
-        (_, Some(Leave { at, reset })) if at == Moment::BeforeAnswer => {
+        (
+            _,
+            Some(Leave {
+                at: Moment::BeforeAnswer,
+                reset,
+            }),
+        ) => {
             client.leave(reset)?;
             return Ok(Went::Left);
         }
@@ -109,16 +121,16 @@ fn request(ask: &Ask, address: SocketAddr) -> (Vec<u8>, Vec<u8>) {
         Work::Plain => "/plain/invocations",
         _ => "/invocations",
     };
-    let mut head = format!(
+    let session = match &ask.session {
+        Some(session) => format!("x-amzn-bedrock-agentcore-runtime-session-id: {session}\r\n"),
+        None => String::new(),
+    };
+    let head = format!(
         "POST {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
-         x-amzn-bedrock-agentcore-runtime-request-id: request-{}\r\n",
+         x-amzn-bedrock-agentcore-runtime-request-id: request-{}\r\n{session}\r\n",
         body.len(),
         ask.nonce
     );
-    if let Some(session) = &ask.session {
-        head += &format!("x-amzn-bedrock-agentcore-runtime-session-id: {session}\r\n");
-    }
-    head += "\r\n";
     (head.into_bytes(), body)
 }
 

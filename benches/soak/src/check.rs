@@ -75,7 +75,7 @@ fn visited(ask: &Ask, state: &Value, tally: &Tally) -> Result<(), Failure> {
 /// The events of a stream as they come.
 pub(crate) struct Events {
     about: Value,
-    events: u64,
+    expected: u64,
     end: End,
     count: u64,
     ended: bool,
@@ -91,7 +91,7 @@ impl Events {
         }
         Ok(Self {
             about: about(ask),
-            events,
+            expected: events,
             end,
             count: 0,
             ended: false,
@@ -120,7 +120,7 @@ impl Events {
             .strip_prefix(b"data: ")
             .and_then(|it| serde_json::from_slice(it).ok())
             .ok_or_else(|| format!("an event is {event:?}"))?;
-        let expected = if self.count < self.events {
+        let expected = if self.count < self.expected {
             let mut expected = self.about.clone();
             expected["number"] = self.count.into();
             self.count += 1;
@@ -137,7 +137,7 @@ impl Events {
     /// Checks that nothing is missing.
     pub(crate) fn finish(&self) -> Result<(), Failure> {
         let is_whole = match self.end {
-            End::Whole => self.count == self.events,
+            End::Whole => self.count == self.expected,
             End::Fails | End::Panics => self.ended,
             End::Silent => false,
         };
@@ -146,7 +146,7 @@ impl Events {
         }
         Err(format!(
             "a stream ended after {} of {} events",
-            self.count, self.events
+            self.count, self.expected
         )
         .into())
     }

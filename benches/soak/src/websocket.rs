@@ -84,8 +84,9 @@ async fn ended(
             message => return Err(format!("a WebSocket said {message:?} at its end").into()),
         }
     }
-    match closed {
-        true => Ok(Went::Answered),
-        false => Err("a WebSocket ended without a close frame".into()),
+    if closed {
+        Ok(Went::Answered)
+    } else {
+        Err("a WebSocket ended without a close frame".into())
     }
 }
