@@ -19,7 +19,7 @@ use crate::client::Client;
 
 /// How long the agent may take to its first answer, and to its end beyond the drain.
 const START: Duration = Duration::from_secs(20);
-const END: Duration = Duration::from_secs(60);
+const END: Duration = Duration::from_mins(1);
 
 /// How much of its log is kept to be shown if something goes wrong.
 const LINES: usize = 30;
@@ -152,6 +152,6 @@ impl Agent {
     /// The end of its log.
     pub(crate) fn log(&self) -> String {
         let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.iter().map(|line| format!("  {line}\n")).collect()
+        log.iter().cloned().collect::<Vec<_>>().join("\n")
     }
 }
