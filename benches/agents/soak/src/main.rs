@@ -46,13 +46,14 @@ async fn main() -> Result<(), RunError> {
             .iter()
             .map(|(_, tasks)| tasks.info().active_count)
             .sum();
-        axum::Json(json!({
+        let report = json!({
             "sessions": sessions,
             "tasks": tasks,
             "handlers": HANDLERS.count(),
             "streams": STREAMS.count(),
             "sockets": SOCKETS.count(),
-        }))
+        });
+        report.to_string()
     };
     let routes = Router::new()
         .route("/soak/report", get(report))
