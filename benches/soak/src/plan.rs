@@ -85,7 +85,9 @@ impl Ask {
             _ => Some(format!("session-of-its-own-{nonce}-{:016x}", rng.u64(..))),
         };
         let micros = match work {
-            Work::Stream { .. } => [0, 0, 100, 1000][rng.usize(..4)],
+            // A pause takes a millisecond at least, and long streams would take most of the time.
+            Work::Stream { events: 0..30, .. } => [0, 0, 100, 2000][rng.usize(..4)],
+            Work::Stream { .. } => 0,
             Work::Task { .. } => rng.u64(..200_000),
             Work::Plain => rng.u64(..2000),
             _ => [0, rng.u64(..20_000)][rng.usize(..2)],

@@ -17,15 +17,12 @@ use crate::{Args, Failure, say};
 /// How long the agent may take to put away what the last callers left.
 const QUIET: Duration = Duration::from_mins(1);
 
-/// Threads that a handler blocked wait for more work for ten seconds: a count that lasts longer than that is the one without them.
-const SETTLED: Duration = Duration::from_secs(11);
-
 /// How much memory an allocator may keep in pieces, in kibibytes, and as a part of the baseline.
 const MEMORY: u64 = 12 * 1024;
 const MEMORY_PERCENT: u64 = 25;
 
 /// The agent's own drain, and what a loaded machine may take longer.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(2);
 const LATE: Duration = Duration::from_secs(5);
 
 /// Where the nonces of the load begin, beyond those of the warm-up.
@@ -53,16 +50,19 @@ async fn soak(agent: &mut Agent, args: &Args) -> Result<(), Failure> {
     ));
     let warm_up = Load {
         seed: seed ^ 1,
-        invocations: (invocations / 5).min(50_000),
+        invocations: (invocations / 10).max(1000),
         connections,
         first_nonce: 0,
     };
-    let tally = fired(agent, warm_up).await?;
-    let baseline = baseline(agent).await?;
-    say(&format!(
-        "Baseline after {} invocations: {baseline}",
-        tally.done()
-    ));
+    // Threads and descriptors of an agent that has done nothing yet; memory of one that has done everything.
+    let fresh = agent.holds()?;
+    fired(agent, warm_up).await?;
+    nothing_is_open(agent).await?;
+    let baseline = Holds {
+        memory: agent.holds()?.memory,
+        ..fresh
+    };
+    say(&format!("Baseline: {baseline}"));
     let load = Load {
         seed,
         invocations,
@@ -104,25 +104,6 @@ async fn fired(agent: &Agent, load: Load) -> Result<Arc<Tally>, Failure> {
         pings?
     ));
     Ok(tally)
-}
-
-/// What the agent holds when it has nothing to do.
-async fn baseline(agent: &Agent) -> Result<Holds, Failure> {
-    nothing_is_open(agent).await?;
-    let began = Instant::now();
-    let (mut holds, mut since) = (agent.holds()?, Instant::now());
-    while since.elapsed() < SETTLED {
-        if began.elapsed() > QUIET {
-            return Err("the agent's threads and descriptors do not settle".into());
-        }
-        sleep(Duration::from_millis(100)).await;
-        let now = agent.holds()?;
-        if (now.threads, now.descriptors) != (holds.threads, holds.descriptors) {
-            since = Instant::now();
-        }
-        holds = now;
-    }
-    Ok(holds)
 }
 
 /// Waits until the agent's own report says that nothing is open.

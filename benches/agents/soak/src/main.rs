@@ -27,7 +27,7 @@ const IDLE: Duration = Duration::from_millis(500);
 const MAX_SESSIONS: usize = 1000;
 
 /// How long open requests have once the agent is told to end. The soak knows it too.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(2);
 
 #[tokio::main]
 async fn main() -> Result<(), RunError> {
