@@ -109,7 +109,7 @@ fn build(arch: Arch, target_dir: &Path) -> Result<PathBuf> {
 }
 
 /// Makes sure that the toolchain can compile for `triple`.
-fn have_target(triple: &str) -> Result<()> {
+pub(crate) fn have_target(triple: &str) -> Result<()> {
     let installed = || {
         let asked = Cmd::new("rustc")
             .args(["--print", "target-libdir", "--target", triple])

@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo | test | bench | hosts`, which README, `justfile` and `.ci/run` call.
+//! The project's chores: `cargo xtask demo | test | bench | soak | hosts`, which README, `justfile` and `.ci/run` call.
 //!
 //! It runs the tools of contributors and the programs of users; it knows nothing that they do not say.
 
@@ -7,6 +7,7 @@ mod demo;
 mod hosts;
 mod python;
 mod sh;
+mod soak;
 mod test;
 
 use std::process::ExitCode;
@@ -28,10 +29,12 @@ struct Cli {
 enum Chore {
     /// Build everything, then configure, launch and invoke a Python and a Rust agent on this machine
     Demo(demo::DemoArgs),
-    /// Run everything that must hold before a change lands: format, lints, tests, docs, licences, fuzzing
+    /// Run everything that must hold before a change lands: format, lints, tests, docs, licences, fuzzing, a soak
     Test(test::TestArgs),
     /// Measure beside the peers, in one run on one machine; nothing here passes or fails by time
     Bench(bench::BenchArgs),
+    /// Fire a million invocations at one agent, leave many of them, and look for what leaks
+    Soak(soak::SoakArgs),
     /// Build `agentcore-host` for containers, static, beside the release build of `agentcore`
     Hosts(hosts::HostsArgs),
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Chore::Demo(args) => demo::run(&args),
         Chore::Test(args) => test::run(&args, continuous_integration()),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Soak(args) => soak::run(&args),
         Chore::Hosts(args) => hosts::run(&args),
     };
     match result {

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 
 use crate::python;
 use crate::sh::{Cmd, Failed, Result, heading, root, say, target_dir, text};
+use crate::soak;
 
 /// How long each fuzz target runs: enough to catch what a change breaks, not to search.
 const FUZZ_SECONDS: u32 = 20;
@@ -51,6 +52,8 @@ enum Step {
     Python,
     /// A short run of every fuzz target
     Fuzz,
+    /// A short soak: many invocations, of which nothing may be left
+    Soak,
 }
 
 /// What became of a step.
@@ -138,6 +141,7 @@ impl Step {
             Self::Deny => "deny",
             Self::Python => "python",
             Self::Fuzz => "fuzz",
+            Self::Soak => "soak",
         }
     }
 
@@ -159,6 +163,7 @@ impl Step {
             Self::Deny => deny(),
             Self::Python => python_package().into(),
             Self::Fuzz => fuzz(),
+            Self::Soak => soak::short().into(),
         }
     }
 }

@@ -3,12 +3,17 @@
 //! Ours and the peer take turns, round by round, so that a noisy machine disturbs both; what counts is the ratio.
 //! Nothing here passes or fails by time: a person reads the table, and keeps the JSON.
 
+mod agent_start;
 mod container;
 mod context;
+mod events;
 mod first_byte;
+mod memory;
+mod ping;
 mod report;
 mod requests;
 mod server;
+mod size;
 mod startup;
 mod stream;
 
@@ -17,8 +22,11 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
-use crate::sh::{Cmd, Failed, Result, agent_builds, heading, say, target_dir};
+use serde_json::Value;
+
+use crate::sh::{Cmd, Failed, Result, agent_builds, heading, say, target_dir, text};
 use report::Report;
+use server::Server;
 
 /// The arguments of `cargo xtask bench`.
 #[derive(Debug, Args)]
@@ -47,6 +55,16 @@ enum Name {
     Startup,
     /// Requests a second of the hello agents
     Requests,
+    /// Events a second of a streaming Rust agent, and its first event
+    Events,
+    /// Start of the Rust hello agent to its first healthy ping
+    AgentStart,
+    /// Resident memory of Rust agents, idle and with 10,000 sessions
+    Memory,
+    /// Size of the static program of the Rust hello agent
+    Size,
+    /// Pings while streams are open, threads are blocked, handlers burn
+    Ping,
     /// From a new session id to the first byte of its answer
     FirstByte,
     /// New sessions in containers, and `invoke` beside curl
@@ -63,6 +81,11 @@ impl Name {
         match self {
             Self::Startup => "startup",
             Self::Requests => "requests",
+            Self::Events => "events",
+            Self::AgentStart => "agent-start",
+            Self::Memory => "memory",
+            Self::Size => "size",
+            Self::Ping => "ping",
             Self::FirstByte => "first-byte",
             Self::Container => "container",
             Self::Context => "context",
@@ -95,6 +118,20 @@ impl Bench {
         Ok(command.env("CARGO_TARGET_DIR", agent_builds()?))
     }
 
+    /// What the load generator tells.
+    fn load(&self, line: &str, server: &Server, body: &str) -> Result<Value> {
+        let output = Cmd::new(self.program("bench-load")?)
+            .words(line)
+            .args(["--url", &server.url(), "--body", body])
+            .output()?;
+        serde_json::from_slice(&output.stdout).map_err(|_| {
+            Failed(format!(
+                "`bench-load {line}` failed: {}",
+                text(&output.stderr).trim()
+            ))
+        })
+    }
+
     /// Says that a round begins: a measurement takes minutes, and silence looks like a hang.
     fn round(&self, round: u32) {
         say(&format!("round {} of {}", round + 1, self.rounds));
@@ -121,6 +158,11 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         let measured = match name {
             Name::Startup => startup::measure(&bench, &mut report),
             Name::Requests => requests::measure(&bench, &mut report),
+            Name::Events => events::measure(&bench, &mut report),
+            Name::AgentStart => agent_start::measure(&bench, &mut report),
+            Name::Memory => memory::measure(&bench, &mut report),
+            Name::Size => size::measure(&mut report),
+            Name::Ping => ping::measure(&bench, &mut report),
             Name::FirstByte => first_byte::measure(&bench, &mut report),
             Name::Container => container::measure(&bench, &mut report),
             Name::Context => context::measure(&bench, &mut report),
@@ -137,6 +179,13 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         write_json(file, &report)?;
     }
     report.complete()
+}
+
+/// A number in what the load generator tells.
+fn number(told: &Value, name: &str) -> Result<f64> {
+    told[name]
+        .as_f64()
+        .ok_or_else(|| Failed(format!("the load generator tells no `{name}`: {told}")))
 }
 
 fn build() -> Result<PathBuf> {

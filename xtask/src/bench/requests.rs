@@ -1,15 +1,18 @@
-//! Requests a second of the hello agents: the Rust one beside a bare axum server that answers the same, the Python one
-//! beside the official SDK, which serves the same file.
+//! Requests a second of the hello agents: the Rust one, on threads of its own and on those of the server, beside a bare axum
+//! server that answers the same; the Python one beside the official SDK, which serves the same file.
 
 use serde_json::Value;
 
-use super::Bench;
 use super::report::{Report, Row};
 use super::server::{Server, official_sdk};
+use super::{Bench, number};
 use crate::python;
-use crate::sh::{Cmd, Failed, Result, root, text};
+use crate::sh::{Cmd, Failed, Result, root};
 
 const CONNECTIONS: [u32; 4] = [1, 16, 64, 256];
+
+/// What is measured of each of ours, and its unit.
+const MEASURED: [(&str, &str); 3] = [("requests a second", "1/s"), ("p50", "ms"), ("p99", "ms")];
 
 /// Measures both languages; one that cannot be measured does not keep the other from it.
 pub(crate) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
@@ -19,14 +22,14 @@ pub(crate) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
 }
 
 fn rust(bench: &Bench, report: &mut Report) -> Result<()> {
-    let (ours, peer) = (
-        bench.program("hello-rust")?,
-        bench.program("bench-bare-axum")?,
-    );
-    let listen = |port: u16| format!("127.0.0.1:{port}");
-    let ours = Server::start(|port| Cmd::new(ours).env("AGENTCORE_LISTEN", listen(port)))?;
-    let peer = Server::start(|port| Cmd::new(peer).env("AGENTCORE_LISTEN", listen(port)))?;
-    compare(bench, report, ("Rust hello", "bare axum"), (&ours, &peer))
+    let own = Server::listening(&bench.program("hello-rust")?, &[])?;
+    let shared = Server::listening(&bench.program("bench-modes")?, &["shared"])?;
+    let peer = Server::listening(&bench.program("bench-bare-axum")?, &[])?;
+    let ours = [
+        ("Rust hello", &own),
+        ("Rust hello on the server's threads", &shared),
+    ];
+    compare(bench, report, &ours, ("bare axum", &peer))
 }
 
 fn python(bench: &Bench, report: &mut Report) -> Result<()> {
@@ -40,87 +43,49 @@ fn python(bench: &Bench, report: &mut Report) -> Result<()> {
             .args(["--engine", "native", "--port", &port])
     })?;
     let peer = Server::start(|port| official_sdk(&python, &file, port))?;
-    compare(
-        bench,
-        report,
-        ("Python hello", "official SDK"),
-        (&ours, &peer),
-    )
+    let ours = [("Python hello", &ours)];
+    compare(bench, report, &ours, ("official SDK", &peer))
 }
 
-/// Lets the two take turns at every number of connections.
+/// Lets all take turns at every number of connections.
 fn compare(
     bench: &Bench,
     report: &mut Report,
-    (case, peer): (&str, &'static str),
-    (ours, theirs): (&Server, &Server),
+    ours: &[(&str, &Server)],
+    (peer, theirs): (&'static str, &Server),
 ) -> Result<()> {
-    let mut rows = CONNECTIONS.map(|connections| {
-        let row = |what, unit| {
-            Row::new(
-                format!("{case}, {what}, {connections} connections"),
-                peer,
-                unit,
-            )
+    let mut groups = CONNECTIONS.map(|connections| {
+        let of_one = |(case, _): &(&str, &Server)| {
+            MEASURED.map(|(what, unit)| {
+                let case = format!("{case}, {what}, {connections} connections");
+                Row::new(case, peer, unit)
+            })
         };
-        (
-            connections,
-            row("requests a second", "1/s"),
-            row("p50", "ms"),
-            row("p99", "ms"),
-        )
+        (connections, ours.iter().map(of_one).collect::<Vec<_>>())
     });
     for round in 0..bench.rounds {
         bench.round(round);
-        for (connections, rate, p50, p99) in &mut rows {
-            let (ours, theirs) = (
-                load(bench, ours, *connections)?,
-                load(bench, theirs, *connections)?,
-            );
-            rate.push(ours.rate, theirs.rate);
-            p50.push(ours.p50, theirs.p50);
-            p99.push(ours.p99, theirs.p99);
+        for (connections, rows) in &mut groups {
+            let theirs = load(bench, theirs, *connections)?;
+            for ((_, server), rows) in ours.iter().zip(rows) {
+                let ours = load(bench, server, *connections)?;
+                for ((row, ours), theirs) in rows.iter_mut().zip(ours).zip(theirs) {
+                    row.push(ours, theirs);
+                }
+            }
         }
     }
-    for (_, rate, p50, p99) in rows {
-        for row in [rate, p50, p99] {
-            report.add(row);
-        }
+    for row in groups.into_iter().flat_map(|(_, rows)| rows).flatten() {
+        report.add(row);
     }
     Ok(())
 }
 
-/// What the load generator measured.
-struct Load {
-    rate: f64,
-    p50: f64,
-    p99: f64,
-}
-
-/// Loads `server` and checks that it answered what a hello agent answers.
-fn load(bench: &Bench, server: &Server, connections: u32) -> Result<Load> {
-    let output = Cmd::new(bench.program("bench-load")?)
-        .args([
-            "requests",
-            "--url",
-            &server.url(),
-            "--body",
-            r#"{"prompt": "hi"}"#,
-        ])
-        .args([
-            "--connections",
-            &connections.to_string(),
-            "--seconds",
-            &bench.seconds.to_string(),
-        ])
-        .output()?;
-    let wrong = || {
-        Failed(format!(
-            "the load generator failed: {}",
-            text(&output.stderr).trim()
-        ))
-    };
-    let told: Value = serde_json::from_slice(&output.stdout).map_err(|_| wrong())?;
+/// Loads `server` and checks that it answered what a hello agent answers; what was measured, in the order of [`MEASURED`].
+fn load(bench: &Bench, server: &Server, connections: u32) -> Result<[f64; 3]> {
+    let seconds = bench.seconds;
+    let line = format!("requests --connections {connections} --seconds {seconds}");
+    let told = bench.load(&line, server, r#"{"prompt": "hi"}"#)?;
     let answer = told["answer"]
         .as_str()
         .and_then(|it| serde_json::from_str::<Value>(it).ok());
@@ -131,10 +96,9 @@ fn load(bench: &Bench, server: &Server, connections: u32) -> Result<Load> {
             told["answer"]
         )));
     }
-    let number = |name: &str| told[name].as_f64().ok_or_else(wrong);
-    Ok(Load {
-        rate: number("requests_per_second")?,
-        p50: number("p50_ms")?,
-        p99: number("p99_ms")?,
-    })
+    Ok([
+        number(&told, "requests_per_second")?,
+        number(&told, "p50_ms")?,
+        number(&told, "p99_ms")?,
+    ])
 }

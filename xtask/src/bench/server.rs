@@ -1,5 +1,6 @@
 //! Servers under measurement: started on a port of their own, waited for, and ended with the measurement.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -13,6 +14,9 @@ use crate::sh::{Cmd, Failed, Result};
 /// How long a server may take to its first answer: the official SDK needs over half a second on a quiet machine.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
+/// Between two looks whether it answers: short beside the start of the fastest one.
+const START_PAUSE: Duration = Duration::from_micros(200);
+
 /// How long a server may take to end before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
@@ -25,20 +29,62 @@ pub(crate) struct Server {
 impl Server {
     /// Starts the command that `make` gives for a free port, and waits for its first healthy `/ping`.
     pub(crate) fn start(make: impl FnOnce(u16) -> Cmd) -> Result<Self> {
+        Self::start_timed(make).map(|(server, _)| server)
+    }
+
+    /// The same for a program that is told its address as Rust agents are.
+    pub(crate) fn listening(program: &Path, args: &[&str]) -> Result<Self> {
+        Self::listening_timed(program, args).map(|(server, _)| server)
+    }
+
+    /// The same, and how long it took from the start of the program.
+    pub(crate) fn listening_timed(program: &Path, args: &[&str]) -> Result<(Self, Duration)> {
+        Self::start_timed(|port| {
+            let address = format!("127.0.0.1:{port}");
+            Cmd::new(program)
+                .args(args)
+                .env("AGENTCORE_LISTEN", address)
+        })
+    }
+
+    fn start_timed(make: impl FnOnce(u16) -> Cmd) -> Result<(Self, Duration)> {
         let port = free_port()?;
         let command = make(port);
         let shown = command.shown().to_owned();
+        let started = Instant::now();
         let child = spawn(command.into_command())?;
         let mut server = Self { child, port };
         server
             .wait_until_healthy()
             .map_err(|Failed(reason)| Failed(format!("`{shown}` {reason}")))?;
-        Ok(server)
+        Ok((server, started.elapsed()))
     }
 
     /// Where it answers invocations.
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}/invocations", self.port)
+    }
+
+    /// What it answers to a GET of `path`.
+    pub(crate) fn get(&self, path: &str) -> Result<String> {
+        let answer = get(self.port, path)?;
+        match answer.split_once("\r\n\r\n") {
+            Some((head, body)) if head.starts_with("HTTP/1.1 200") => Ok(body.to_owned()),
+            _ => Err(Failed(format!("GET {path} was answered {answer:?}"))),
+        }
+    }
+
+    /// Its resident memory, in megabytes of 1,000,000 bytes.
+    pub(crate) fn resident_memory(&self) -> Result<f64> {
+        let file = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(&file)
+            .map_err(|error| Failed(format!("{file}: {error}; memory is read on Linux only")))?;
+        let kibibytes = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next())
+            .and_then(|number| number.parse::<f64>().ok())
+            .ok_or_else(|| Failed(format!("{file} tells no resident memory")))?;
+        Ok(kibibytes * 1024.0 / 1e6)
     }
 
     fn wait_until_healthy(&mut self) -> Result<()> {
@@ -50,7 +96,7 @@ impl Server {
             if is_healthy(self.port) {
                 return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(START_PAUSE);
         }
         Err(Failed(format!(
             "was not healthy after {} s",
@@ -106,13 +152,16 @@ fn spawn(mut command: Command) -> Result<Child> {
 
 /// Whether `/ping` answers 200. A server that does not listen yet is not an error.
 fn is_healthy(port: u16) -> bool {
-    let ask = || -> std::io::Result<bool> {
-        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-        stream.write_all(b"GET /ping HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer.starts_with("HTTP/1.1 200"))
-    };
-    ask().unwrap_or(false)
+    get(port, "/ping").is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+}
+
+/// The whole answer to a GET of `path`.
+fn get(port: u16, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
