@@ -72,8 +72,12 @@ fn tell(
     let _ = sender.send((session.id().to_string(), reason, calls));
 }
 
-fn end(id: &str, reason: EndReason, calls: usize) -> Option<(String, EndReason, usize)> {
-    Some((id.to_owned(), reason, calls))
+fn end(id: &str, reason: EndReason, calls: usize) -> (String, EndReason, usize) {
+    (id.to_owned(), reason, calls)
+}
+
+fn is_agents_thread() -> bool {
+    std::thread::current().name() == Some("agent")
 }
 
 #[tokio::test]
@@ -137,7 +141,7 @@ async fn invocations_at_the_same_time_share_one_value() {
         .map(|count| count.parse().unwrap())
         .collect();
     counts.sort_unstable();
-    assert_eq!(counts, Vec::from_iter(1..=CALLS));
+    assert!(counts.into_iter().eq(1..=CALLS));
     assert_eq!(made.load(Ordering::Relaxed), 1);
 }
 
@@ -146,6 +150,7 @@ async fn hooks_of_either_kind_get_the_state_and_a_panic_ends_nothing_else() {
     let (sender, ends) = mpsc::unbounded_channel();
     let plain = App::new(count).on_session_end(move |session: Session, reason: EndReason| {
         assert_ne!(session.id().as_str(), "bad");
+        assert!(is_agents_thread());
         tell(&sender, &session, reason);
     });
     let (sender, other_ends) = mpsc::unbounded_channel();
@@ -155,6 +160,7 @@ async fn hooks_of_either_kind_get_the_state_and_a_panic_ends_nothing_else() {
         async move {
             tokio::task::yield_now().await;
             assert_ne!(session.id().as_str(), "bad");
+            assert!(is_agents_thread());
             tell(&sender, &session, reason);
         }
     });
@@ -169,7 +175,7 @@ async fn hooks_of_either_kind_get_the_state_and_a_panic_ends_nothing_else() {
         }
         assert!(sessions.end(&id("good")));
         loop {
-            let told = expect("the hook", ends.recv()).await;
+            let told = expect("the hook", ends.recv()).await.unwrap();
             if told == end("good", EndReason::Ended, 2) {
                 break;
             }
@@ -196,7 +202,7 @@ async fn an_invocation_may_end_its_own_session_and_keeps_its_state() {
     slot.set(app.sessions().clone()).unwrap();
     let router = app.router();
     assert_eq!(call(&router, "a").await, "2");
-    let told = expect("the hook", ends.recv()).await;
+    let told = expect("the hook", ends.recv()).await.unwrap();
     assert_eq!(told, end("a", EndReason::Ended, 2));
     assert_eq!(call(&router, "a").await, "2", "a new session");
 }
@@ -205,11 +211,11 @@ async fn an_invocation_may_end_its_own_session_and_keeps_its_state() {
 fn held_streams(limits: SessionLimits) -> (App, Arc<Notify>) {
     let go_on = Arc::new(Notify::new());
     let waiting = Arc::clone(&go_on);
-    let streamed = move |_: Value, context: Context| counts(context, Arc::clone(&waiting));
+    let streamed = move |_: Value, context: Context| counts(&context, Arc::clone(&waiting));
     (App::streaming(streamed).session_limits(limits), go_on)
 }
 
-fn counts(context: Context, go_on: Arc<Notify>) -> impl Stream<Item = usize> + Send {
+fn counts(context: &Context, go_on: Arc<Notify>) -> impl Stream<Item = usize> + Send + use<> {
     let session = context.session().unwrap().clone();
     let first = session.get_or_init(Calls::default).count();
     let later = async move {
@@ -258,7 +264,7 @@ async fn a_session_with_an_open_stream_is_not_evicted() {
     assert_eq!(rest(body).await, "data: 2\n\n");
     let (first, _body) = open(&router, "b").await;
     assert_eq!(first, "data: 1\n\n");
-    let told = expect("the hook", ends.recv()).await;
+    let told = expect("the hook", ends.recv()).await.unwrap();
     assert_eq!(told, end("a", EndReason::Evicted, 2));
 }
 
@@ -270,8 +276,20 @@ async fn a_caller_who_leaves_a_stream_gives_the_session_back() {
     let (_, body) = open(&router, "a").await;
     assert!(ends.try_recv().is_err());
     drop(body);
-    let told = expect("the hook", ends.recv()).await;
+    let told = expect("the hook", ends.recv()).await.unwrap();
     assert_eq!(told, end("a", EndReason::Idle, 1));
+}
+
+#[tokio::test]
+async fn sessions_that_nobody_asks_for_end_by_themselves() {
+    let limits = SessionLimits::default().idle_timeout(Duration::from_millis(20));
+    let (app, mut ends) = told(App::new(count).session_limits(limits));
+    let router = app.router();
+    for _ in 0..2 {
+        assert_eq!(call(&router, "a").await, "1");
+        let told = expect("the hook", ends.recv()).await.unwrap();
+        assert_eq!(told, end("a", EndReason::Idle, 1));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -284,7 +302,7 @@ async fn a_session_ends_after_fifteen_minutes_without_an_invocation() {
         send(router.clone(), named("a")).await;
     }
     let last = Instant::now();
-    assert_eq!(ends.recv().await, end("a", EndReason::Idle, 3));
+    assert_eq!(ends.recv().await.unwrap(), end("a", EndReason::Idle, 3));
     assert_eq!(last.elapsed(), Duration::from_mins(15));
     assert!(sessions.is_empty());
 }
@@ -300,7 +318,7 @@ async fn a_session_ends_after_eight_hours_however_busy_it_is() {
         let answer = send(router.clone(), named("a")).await;
         assert_eq!(answer.body, calls.to_string());
         tokio::select! {
-            told = ends.recv() => break told,
+            told = ends.recv() => break told.unwrap(),
             () = sleep(Duration::from_mins(7)) => {}
         }
     };
@@ -323,10 +341,10 @@ async fn a_stream_keeps_the_state_of_a_session_that_is_too_old() {
     // The first that waits is the first that is told.
     go_on.notify_one();
     assert_eq!(rest(old).await, "data: 2\n\n");
-    assert_eq!(ends.recv().await, end("a", EndReason::Lifetime, 2));
+    assert_eq!(ends.recv().await.unwrap(), end("a", EndReason::Lifetime, 2));
     go_on.notify_one();
     assert_eq!(rest(new).await, "data: 2\n\n");
-    assert_eq!(ends.recv().await, end("a", EndReason::Lifetime, 2));
+    assert_eq!(ends.recv().await.unwrap(), end("a", EndReason::Lifetime, 2));
 }
 
 #[tokio::test]
@@ -351,7 +369,7 @@ async fn shutdown_ends_every_session_and_waits_for_the_hooks() {
         .unwrap();
     let mut told: Vec<_> = std::iter::from_fn(|| ends.try_recv().ok()).collect();
     told.sort_by(|one, other| one.0.cmp(&other.0));
-    let all = ["a", "b", "c"].map(|id| (id.to_owned(), EndReason::Shutdown, 1));
+    let all = ["a", "b", "c"].map(|id| end(id, EndReason::Shutdown, 1));
     assert_eq!(told, all);
 }
 
@@ -372,11 +390,13 @@ async fn at_shutdown_a_stream_keeps_its_session_to_its_end() {
     assert_eq!(idle.text().await.unwrap(), "data: 2\n\n");
     let streams = open("streams").await;
     let serving = server.stop();
-    let told = expect("the idle session to end", ends.recv()).await;
+    let told = expect("the idle session to end", ends.recv())
+        .await
+        .unwrap();
     assert_eq!(told, end("idle", EndReason::Shutdown, 2));
     go_on.notify_one();
     assert_eq!(streams.text().await.unwrap(), "data: 2\n\n");
-    let told = expect("the other to end", ends.recv()).await;
+    let told = expect("the other to end", ends.recv()).await.unwrap();
     assert_eq!(told, end("streams", EndReason::Shutdown, 2));
     expect("the server to end", serving).await.unwrap().unwrap();
 }
@@ -398,11 +418,12 @@ async fn a_hook_that_never_ends_holds_up_no_shutdown() {
 
 #[tokio::test]
 async fn state_may_look_at_the_sessions_when_it_is_dropped() {
-    struct Last(Sessions, mpsc::UnboundedSender<usize>);
+    struct Last(Sessions, mpsc::UnboundedSender<bool>);
     impl Drop for Last {
         fn drop(&mut self) {
             self.0.end(&id("other"));
-            let _ = self.1.send(self.0.len());
+            assert!(self.0.len() <= 2);
+            let _ = self.1.send(is_agents_thread());
         }
     }
     let (sender, mut dropped) = mpsc::unbounded_channel();
@@ -421,9 +442,11 @@ async fn state_may_look_at_the_sessions_when_it_is_dropped() {
     call(&router, "other").await;
     call(&router, "a").await;
     call(&router, "b").await;
-    expect("the evicted one's", dropped.recv()).await.unwrap();
+    let is_agents = expect("the evicted one's", dropped.recv()).await;
+    assert_eq!(is_agents, Some(true));
     assert!(sessions.end(&id("a")));
-    expect("the ended one's", dropped.recv()).await.unwrap();
+    let is_agents = expect("the ended one's", dropped.recv()).await;
+    assert_eq!(is_agents, Some(true));
     drop(router);
     expect("the last one's", dropped.recv()).await.unwrap();
     assert!(sessions.is_empty());

@@ -120,7 +120,7 @@ async fn hooks_that_take_too_long_are_cut_and_counted() {
         touch(sessions, id);
     }
     let began = Instant::now();
-    sessions.shutdown(began + Duration::from_secs(60)).await;
+    sessions.shutdown(began + Duration::from_mins(1)).await;
     assert_eq!(began.elapsed(), HOOK_TIME);
     settle().await;
     assert_eq!(tasks(), 0, "the clock has ended, and nothing goes on");
@@ -239,4 +239,46 @@ async fn copies_of_a_lease_keep_the_session_and_a_copy_of_the_session_does_not()
     drop(copy);
     assert_eq!(sessions.len(), 0);
     assert_eq!(session.get::<u8>(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_threads_at_once_mix_no_sessions_up_and_lose_no_end() {
+    const ROUNDS: usize = 2_000;
+    let (made, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let ending = Arc::clone(&ended);
+    let app = sessions(move |session: Session, _| {
+        let owner = session.get::<SessionId>().unwrap();
+        assert_eq!(&*owner, session.id());
+        ending.fetch_add(1, Ordering::SeqCst);
+    });
+    let app = app.session_limits(SessionLimits::default().max_open(4));
+    let sessions = app.sessions();
+    std::thread::scope(|scope| {
+        for thread in 0..6_usize {
+            let made = &made;
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let id = name(&((thread * 31 + round * 7) % 12).to_string());
+                    // Six threads may find four sessions that all have an invocation.
+                    let Ok(lease) = sessions.open(&id) else {
+                        continue;
+                    };
+                    let owner = lease.session.get_or_init(|| {
+                        made.fetch_add(1, Ordering::SeqCst);
+                        id.clone()
+                    });
+                    assert_eq!(*owner, id);
+                    assert!(sessions.len() <= 4);
+                    if round % 5 == 0 {
+                        sessions.end(&id);
+                    }
+                }
+            });
+        }
+    });
+    let deadline = Instant::now() + Duration::from_secs(20);
+    sessions.shutdown(deadline).await;
+    let ended = ended.load(Ordering::SeqCst);
+    assert_eq!(ended, made.load(Ordering::SeqCst));
+    assert!(ended > 100, "{ended}");
 }

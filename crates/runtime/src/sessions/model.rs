@@ -281,7 +281,7 @@ fn name(id: u8) -> SessionId {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn the_table_does_what_a_naive_one_does(
