@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
+use percent_encoding::percent_decode_str;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -76,24 +77,21 @@ impl Routes {
         request: Request<B>,
         peer: &Peer,
     ) -> Response<AnswerBody> {
-        match (request.uri().path(), request.method()) {
-            ("/invocations", &Method::POST) => invocations::answer(self, request, peer).await,
-            ("/ping", &Method::GET) => self.ping().await,
-            ("/ping", &Method::HEAD) => without_body(self.ping().await),
-            ("/ws", &Method::GET) if websocket::is_asked_for(request.headers()) => {
-                match self
-                    .gate
-                    .enter(after(self.settings.limits.invocation))
-                    .await
-                {
+        match (Place::of(request.uri().path()), request.method()) {
+            (Place::Invocations, &Method::POST) => invocations::answer(self, request, peer).await,
+            (Place::Ping, &Method::GET) => self.ping().await,
+            (Place::Ping, &Method::HEAD) => without_body(self.ping().await),
+            (Place::WebSocket, &Method::GET) if websocket::is_asked_for(request.headers()) => {
+                let deadline = after(self.settings.limits.invocation);
+                match self.gate.enter(deadline).await {
                     Ok(hold) => websocket::answer(self, request, hold).await,
                     Err(failure) => json(failure.status(), failure.body()),
                 }
             }
-            ("/invocations", _) => not_allowed(HeaderValue::from_static("POST")),
-            ("/ping", _) => not_allowed(HeaderValue::from_static("HEAD, GET")),
-            ("/invocations/" | "/ping/", _) => redirect(&request),
-            _ => text(StatusCode::NOT_FOUND, "Not Found"),
+            (Place::Invocations, _) => not_allowed(HeaderValue::from_static("POST")),
+            (Place::Ping, _) => not_allowed(HeaderValue::from_static("HEAD, GET")),
+            (Place::Slashed, _) => redirect(&request),
+            (Place::WebSocket | Place::Nowhere, _) => text(StatusCode::NOT_FOUND, "Not Found"),
         }
     }
 
@@ -112,6 +110,41 @@ impl Routes {
                 StatusCode::SERVICE_UNAVAILABLE,
                 Bytes::from_static(br#"{"status":"Starting"}"#),
             ),
+        }
+    }
+}
+
+/// Where a request goes.
+enum Place {
+    Invocations,
+    Ping,
+    WebSocket,
+    /// The path of an agent's route, with slashes at its end that do not belong there.
+    Slashed,
+    Nowhere,
+}
+
+impl Place {
+    fn of(path: &str) -> Self {
+        match path {
+            "/invocations" => Self::Invocations,
+            "/ping" => Self::Ping,
+            "/ws" => Self::WebSocket,
+            _ => Self::of_unusual(path),
+        }
+    }
+
+    /// The reference compares paths when they are decoded, and takes off every slash at the end.
+    fn of_unusual(path: &str) -> Self {
+        let decoded = percent_decode_str(path).decode_utf8_lossy();
+        match &*decoded {
+            "/invocations" => Self::Invocations,
+            "/ping" => Self::Ping,
+            "/ws" => Self::WebSocket,
+            slashed if matches!(slashed.trim_end_matches('/'), "/invocations" | "/ping") => {
+                Self::Slashed
+            }
+            _ => Self::Nowhere,
         }
     }
 }
