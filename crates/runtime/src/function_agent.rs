@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::agent::{Agent, AgentStatus, BoxFuture, Invocation, Outcome};
 use crate::context::Scope;
 use crate::debug_actions;
@@ -111,13 +109,13 @@ impl Agent for FunctionAgent {
             sessions, tasks, ..
         } = self.parts.clone();
         let plain = threads.finish();
-        let deadline = Instant::now() + grace;
+        sessions.begin_shutdown(grace);
         Box::pin(async move {
             tokio::join!(tasks.shutdown(grace), async {
                 let _ = tokio::time::timeout(grace, plain).await;
             });
             // Last, because what ran had its session until here; streams may still have theirs.
-            sessions.shutdown(deadline).await;
+            sessions.shutdown().await;
         })
     }
 }

@@ -8,6 +8,7 @@
 mod handlers;
 mod lifecycle;
 mod routes;
+mod session_ends;
 mod sessions;
 mod streams;
 mod support;
