@@ -62,10 +62,9 @@ pub trait Agent: Send + Sync + 'static {
 
     /// Called once, when [`Agent::shutdown`] and the drain have ended: nothing is asked any more, and the agent is dropped next.
     ///
-    /// For what open requests needed to their end. The server waits for the time `left`: the rest of the grace, and half a second
-    /// at least. The default does nothing.
-    fn drained(&self, left: Duration) -> BoxFuture<'static, ()> {
-        let _ = left;
+    /// For what open requests needed to their end. The server waits for what the grace has left, and half a second at least.
+    /// The default does nothing.
+    fn drained(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }
 }

@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::agent::{Agent, AgentStatus, BoxFuture, Invocation, Outcome};
 use crate::context::{Context, Scope};
 use crate::debug_actions;
@@ -17,9 +15,6 @@ use crate::limits::Hold;
 use crate::sessions::Sessions;
 use crate::tasks::Tasks;
 use crate::websocket::{Handshake, WebSockets};
-
-/// What is kept of the time at the end for the hooks of sessions whose work does not end.
-const TIME_FOR_HOOKS: Duration = Duration::from_millis(400);
 
 /// A function with the threads that it runs on.
 pub(crate) struct FunctionAgent {
@@ -117,17 +112,19 @@ impl Agent for FunctionAgent {
         let Ok(threads) = &self.threads else {
             return Box::pin(std::future::ready(()));
         };
-        let tasks = self.parts.tasks.clone();
+        let Parts {
+            sessions, tasks, ..
+        } = self.parts.clone();
         let plain = threads.finish(grace);
+        sessions.begin_shutdown(grace);
         Box::pin(async move {
             tokio::join!(tasks.shutdown(grace), plain);
         })
     }
 
-    fn drained(&self, left: Duration) -> BoxFuture<'static, ()> {
-        // Not before, because what ran had its session until here. Hooks have the rest of the time.
-        let deadline = Instant::now() + left.saturating_sub(TIME_FOR_HOOKS);
+    fn drained(&self) -> BoxFuture<'static, ()> {
+        // Not before, because what ran had its session until here.
         let sessions = self.parts.sessions.clone();
-        Box::pin(async move { sessions.shutdown(deadline).await })
+        Box::pin(async move { sessions.shutdown().await })
     }
 }

@@ -13,6 +13,7 @@ mod middleware;
 mod payloads;
 mod replies;
 mod routes;
+mod session_ends;
 mod sessions;
 mod streams;
 mod support;

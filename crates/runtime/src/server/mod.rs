@@ -127,7 +127,7 @@ pub(crate) async fn serve<A: Agent>(
     };
     tokio::join!(drain(&mut connections, &routes, grace), stopped);
     let left = grace.saturating_sub(began.elapsed()).max(FLUSH);
-    if timeout(left, agent.drained(left)).await.is_err() {
+    if timeout(left, agent.drained()).await.is_err() {
         tracing::warn!(target: LOGGER, "The agent's last work takes longer than {left:?}, going on without it");
     }
     log::flush();

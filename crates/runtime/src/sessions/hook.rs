@@ -21,7 +21,6 @@ use super::table::{EndReason, Ended};
 use crate::agent::BoxFuture;
 use crate::app::App;
 use crate::failure::Failure;
-use crate::handler::{Later, Now};
 use crate::log::LOGGER;
 
 /// How many hooks run at a time: many sessions may end at once, and their hooks share the threads with the handlers.
@@ -83,6 +82,11 @@ pub trait HookReturn<M>: Sized {
     /// Forgets the type of a hook.
     fn hook(call: Arc<dyn Fn(Session, EndReason) -> Self + Send + Sync>) -> Hook;
 }
+
+/// Marks a hook that runs to its end when it is called.
+pub enum Now {}
+/// Marks a hook that returns a future.
+pub enum Later {}
 
 /// A hook in the one form that is kept.
 #[derive(Clone)]

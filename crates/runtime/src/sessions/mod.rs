@@ -96,15 +96,23 @@ impl Sessions {
         })
     }
 
-    /// Ends all sessions: those with an invocation when it ends, but at `deadline` at the latest. Waits for the hooks, and cuts and
-    /// logs those that take too long.
-    pub(crate) async fn shutdown(&self, deadline: Instant) {
+    /// Lets every session end with its last invocation from now on; those without one end at once, while others still have time.
+    pub(crate) fn begin_shutdown(&self, grace: Duration) {
+        self.shared.with(Table::close_when_idle);
+        self.shared.lock().closes_at = Instant::now().checked_add(grace);
+    }
+
+    /// Ends all sessions: those with an invocation when it ends, or when the grace does. Waits for the hooks, and cuts and logs those
+    /// that take too long.
+    pub(crate) async fn shutdown(&self) {
         let shared = &self.shared;
         shared.with(Table::close_when_idle);
-        let _ = timeout_at(deadline, shared.wait_until_empty()).await;
+        let closes_at = shared.lock().closes_at;
+        let closes_at = closes_at.unwrap_or_else(|| Instant::now() + HOOK_TIME);
+        let _ = timeout_at(closes_at, shared.wait_until_empty()).await;
         shared.with(Table::close);
         shared.alarm.notify_one();
-        let left = deadline.saturating_duration_since(Instant::now());
+        let left = closes_at.saturating_duration_since(Instant::now());
         let ends = shared.lock().ends.clone();
         ends.finish(left.clamp(LAST_HOOK_TIME, HOOK_TIME)).await;
     }
@@ -117,6 +125,7 @@ impl Default for Sessions {
             core: Mutex::new(Core {
                 table,
                 wakes_at: None,
+                closes_at: None,
                 ends: Ends::default(),
             }),
             alarm: Arc::default(),
@@ -203,6 +212,8 @@ struct Core {
     table: Table,
     /// When the sweeper looks next by itself.
     wakes_at: Option<Instant>,
+    /// When no session is left to its invocations any longer, once that is known.
+    closes_at: Option<Instant>,
     ends: Ends,
 }
 
