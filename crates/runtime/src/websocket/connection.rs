@@ -17,7 +17,7 @@ use tracing::Instrument;
 
 use super::handshake::{Acceptance, Decision, Handshake};
 use super::pump::{Cut, Ending, Job, Pump, Times};
-use super::upgrade;
+use super::upgrade::{self, BadHandshake};
 use crate::agent::BoxFuture;
 use crate::body::AnswerBody;
 use crate::context::Context;
@@ -36,7 +36,7 @@ pub(crate) async fn answer<B>(
     let (mut head, _) = request.into_parts();
     let (key, upgrade) = match begin(&mut head) {
         Ok(begun) => begun,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.answer(),
     };
     let offered = upgrade::offered(&head.headers);
     let context = Context::from_parts(head);
@@ -70,14 +70,12 @@ pub(crate) async fn answer<B>(
 }
 
 /// Takes what the upgrade needs out of a request.
-fn begin(head: &mut Parts) -> Result<(HeaderValue, OnUpgrade), Response<AnswerBody>> {
+fn begin(head: &mut Parts) -> Result<(HeaderValue, OnUpgrade), BadHandshake> {
     let key = upgrade::check(head)?;
-    let upgrade = head.extensions.remove::<OnUpgrade>().ok_or_else(|| {
-        text(
-            StatusCode::UPGRADE_REQUIRED,
-            "This connection cannot become a WebSocket",
-        )
-    })?;
+    let upgrade = head.extensions.remove::<OnUpgrade>().ok_or(BadHandshake(
+        StatusCode::UPGRADE_REQUIRED,
+        "This connection cannot become a WebSocket",
+    ))?;
     Ok((key, upgrade))
 }
 

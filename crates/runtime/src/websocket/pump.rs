@@ -4,7 +4,7 @@
 //! and then takes no silence for the client's death, because nobody would see its pongs.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -136,6 +136,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
         } = self;
         let FarEnd { inbox, outgoing } = far;
         let mut pulse = Pulse::new(times.ping);
+        let mut alarm = pin!(sleep_until(pulse.next()));
         let mut held: Option<Message> = None;
         loop {
             let reads = held.is_none();
@@ -171,12 +172,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pump<S> {
                         return End::Close(reason_of(ending));
                     },
                 },
-                () = inbox.wait(&mut held), if !reads => pulse.restart(),
-                () = sleep_until(pulse.next()) => match pulse.beat(wire.vitals(reads)) {
-                    Beat::Wait => {}
-                    Beat::Ping => wire.ping(),
-                    Beat::Dead => return End::Lost,
-                },
+                () = inbox.wait(&mut held), if !reads => {
+                    pulse.restart();
+                    alarm.as_mut().reset(pulse.next());
+                }
+                () = alarm.as_mut() => {
+                    match pulse.beat(wire.vitals(reads)) {
+                        Beat::Wait => {}
+                        Beat::Ping => wire.ping(),
+                        Beat::Dead => return End::Lost,
+                    }
+                    alarm.as_mut().reset(pulse.next());
+                }
             }
         }
     }

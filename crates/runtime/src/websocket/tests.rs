@@ -172,7 +172,7 @@ async fn a_long_message_that_comes_slowly_is_a_sign_of_life() {
     let pump = Pump::new(far, end, Times::default(), CancellationToken::new()).await;
     let _pumped = tokio::spawn(async move { pump.run(&mut job).await });
     // One text of 100 bytes, masked with zeros, a byte each 15 seconds.
-    near.write_all(&[0x81, 0x80 | 100, 0, 0, 0, 0])
+    near.write_all(&[0x81, 0x80 | 0x64, 0, 0, 0, 0])
         .await
         .unwrap();
     for _ in 0..100 {

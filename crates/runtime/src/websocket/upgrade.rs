@@ -20,8 +20,8 @@ pub(crate) fn is_asked_for(headers: &HeaderMap) -> bool {
 }
 
 /// Returns the key that the answer proves itself with, or what the caller did wrong.
-pub(super) fn check(head: &Parts) -> Result<HeaderValue, Response<AnswerBody>> {
-    let refuse = |text_of_it| Err(text(StatusCode::BAD_REQUEST, text_of_it));
+pub(super) fn check(head: &Parts) -> Result<HeaderValue, BadHandshake> {
+    let refuse = |text| Err(BadHandshake(StatusCode::BAD_REQUEST, text));
     let headers = &head.headers;
     if head.version != Version::HTTP_11 {
         return refuse("A WebSocket needs HTTP/1.1");
@@ -34,7 +34,10 @@ pub(super) fn check(head: &Parts) -> Result<HeaderValue, Response<AnswerBody>> {
         .map(HeaderValue::as_bytes)
         != Some(b"13")
     {
-        return Err(other_version());
+        return Err(BadHandshake(
+            StatusCode::UPGRADE_REQUIRED,
+            "The handshake has to ask for version 13 of the protocol (`Sec-WebSocket-Version: 13`)",
+        ));
     }
     match headers.get(SEC_WEBSOCKET_KEY) {
         Some(key) if is_nonce(key.as_bytes()) => Ok(key.clone()),
@@ -72,17 +75,23 @@ pub(super) fn refused(status: StatusCode) -> Response<AnswerBody> {
     response
 }
 
-/// Tells the caller which version there is, as RFC 6455 §4.4 and RFC 9110 §15.5.22 want it.
-fn other_version() -> Response<AnswerBody> {
-    let mut response = text(
-        StatusCode::UPGRADE_REQUIRED,
-        "The handshake has to ask for version 13 of the protocol (`Sec-WebSocket-Version: 13`)",
-    );
-    let headers = response.headers_mut();
-    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
-    headers.insert(UPGRADE, WEBSOCKET);
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    response
+/// A handshake that cannot be answered: a status, and what is wrong.
+#[derive(Debug)]
+pub(super) struct BadHandshake(pub(super) StatusCode, pub(super) &'static str);
+
+impl BadHandshake {
+    /// Returns the answer; a 426 names the version that there is (RFC 6455 §4.4, RFC 9110 §15.5.22).
+    pub(super) fn answer(self) -> Response<AnswerBody> {
+        let Self(status, what) = self;
+        let mut response = text(status, what);
+        if status == StatusCode::UPGRADE_REQUIRED {
+            let headers = response.headers_mut();
+            headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+            headers.insert(UPGRADE, WEBSOCKET);
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        }
+        response
+    }
 }
 
 /// The items of a header that is a list, over all its lines.
@@ -130,7 +139,7 @@ mod tests {
     fn a_good_handshake_is_answered_with_the_proof_of_its_key() {
         let head = head("none", "");
         assert!(is_asked_for(&head.headers));
-        let response = switching(&check(&head).ok().unwrap(), None);
+        let response = switching(&check(&head).unwrap(), None);
         assert_eq!(response.status(), 101);
         assert_eq!(
             response.headers()[SEC_WEBSOCKET_ACCEPT],
@@ -151,14 +160,14 @@ mod tests {
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=", 400),
             ("sec-websocket-key", "dGhlIHNhbXBsZSBub25j*Q==", 400),
         ] {
-            let refusal = check(&head(name, value)).unwrap_err();
+            let refusal = check(&head(name, value)).unwrap_err().answer();
             assert_eq!(refusal.status(), status, "{name}: {value}");
             let has_version = refusal.headers().contains_key(SEC_WEBSOCKET_VERSION);
             assert_eq!(has_version, status == 426);
         }
         let mut old = head("none", "");
         old.version = Version::HTTP_10;
-        assert_eq!(check(&old).unwrap_err().status(), 400);
+        assert_eq!(check(&old).unwrap_err().0, 400);
     }
 
     #[test]

@@ -21,23 +21,30 @@ use super::socket::Command;
 
 /// The longest message that is read, in bytes; the reference's limit.
 const LONGEST_MESSAGE: usize = 16 * 1024 * 1024;
-/// Each connection has a buffer of this size for each direction, so many of them stay cheap.
-const BUFFER: usize = 16 * 1024;
+/// Each connection has a buffer of this size for each direction, so that ten thousand silent ones stay cheap.
+const BUFFER: usize = 8 * 1024;
 
 /// One connection that speaks WebSocket.
 pub(super) struct Wire<S> {
     ws: WebSocketStream<Counted<S>>,
     /// Taken from the handler's line, but not by the connection yet.
     unsent: Option<ts::Message>,
-    /// Whether something was taken by the connection and is not written.
-    unflushed: bool,
-    /// Writing failed; what the client sent before it left is still read.
-    is_write_broken: bool,
+    out: Out,
     /// The handler's line is empty for ever, and [`Event::Drained`] was told.
     is_drained: bool,
     ping: Ping,
     /// Takes turns, so that a client that never stops sending is answered nevertheless.
     writes_first: bool,
+}
+
+/// What the connection has taken for the client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Out {
+    /// All of it is written.
+    Flushed,
+    Unflushed,
+    /// Writing failed; what the client sent before it left is still read.
+    Broken,
 }
 
 /// Where the last ping is.
@@ -78,8 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Self {
             ws: WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await,
             unsent: None,
-            unflushed: false,
-            is_write_broken: false,
+            out: Out::Flushed,
             is_drained: false,
             ping: Ping::Written(Instant::now()),
             writes_first: false,
@@ -192,7 +198,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 Some(Ok(ts::Message::Close(frame))) => Event::Closed(close_reason(frame)),
                 Some(Ok(ts::Message::Ping(_))) => {
                     // Its pong is in the connection's hands and may wait there.
-                    self.unflushed = true;
+                    if self.out == Out::Flushed {
+                        self.out = Out::Unflushed;
+                    }
                     continue;
                 }
                 Some(Ok(ts::Message::Pong(_) | ts::Message::Frame(_))) => continue,
@@ -209,10 +217,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         outgoing: &mut mpsc::Receiver<Command>,
         reads: bool,
     ) -> Poll<Event> {
-        if !self.is_write_broken {
+        if self.out != Out::Broken {
             match ready!(self.try_poll_write(task, outgoing)) {
                 Ok(event) => return Poll::Ready(event),
-                Err(_) => self.is_write_broken = true,
+                Err(_) => self.out = Out::Broken,
             }
         }
         // A client that closed and left in one go has sent its reason before it: reading finds it, or the end.
@@ -237,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             if self.unsent.is_none() {
                 match outgoing.poll_recv(task) {
                     Poll::Ready(Some(Command::Send(message))) => {
-                        self.unsent = Some(into_ts(message))
+                        self.unsent = Some(into_ts(message));
                     }
                     Poll::Ready(Some(Command::Close(reason))) => {
                         return Poll::Ready(Ok(Event::CloseAsked(reason)));
@@ -252,12 +260,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             ready!(self.ws.poll_ready_unpin(task))?;
             if let Some(message) = self.unsent.take() {
                 self.ws.start_send_unpin(message)?;
-                self.unflushed = true;
+                self.out = Out::Unflushed;
             }
         }
-        if self.unflushed {
+        if self.out == Out::Unflushed {
             ready!(self.ws.poll_flush_unpin(task))?;
-            self.unflushed = false;
+            self.out = Out::Flushed;
             if matches!(self.ping, Ping::Going) {
                 self.ping = Ping::Written(Instant::now());
             }

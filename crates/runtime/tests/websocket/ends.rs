@@ -241,7 +241,7 @@ async fn a_client_that_breaks_the_protocol_is_told_so() {
         assert_eq!(came[head_end], 0x88, "a close frame");
         let told = u16::from_be_bytes([came[head_end + 2], came[head_end + 3]]);
         assert_eq!(told, code);
-        let (_, heard, _) = expect("the handler's end", ends.recv()).await.unwrap();
-        assert_eq!(heard, code);
+        let (_, code_heard, _) = expect("the handler's end", ends.recv()).await.unwrap();
+        assert_eq!(code_heard, code);
     }
 }
