@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout};
+
 use crate::agent::{Agent, AgentStatus, BoxFuture, Invocation, Outcome};
 use crate::context::Scope;
 use crate::debug_actions;
@@ -110,11 +112,20 @@ impl Agent for FunctionAgent {
         } = self.parts.clone();
         let plain = threads.finish();
         Box::pin(async move {
-            tokio::join!(tasks.shutdown(grace), async {
-                let _ = tokio::time::timeout(grace, plain).await;
-            });
+            let began = Instant::now();
+            tasks.tell_stopping();
+            // Before the tasks, because what is still answered may begin some.
+            let _ = timeout(grace, plain).await;
+            tasks.shutdown(grace.saturating_sub(began.elapsed())).await;
             // Last, because what ran had its session until here.
             sessions.shutdown().await;
         })
+    }
+}
+
+impl Drop for FunctionAgent {
+    fn drop(&mut self) {
+        // Handles of the app's status may be around for longer, and must not keep a thread.
+        self.parts.health.stop();
     }
 }

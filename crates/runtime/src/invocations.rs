@@ -21,6 +21,7 @@ use crate::SessionId;
 use crate::agent::{Agent, Invocation, Outcome};
 use crate::body::{AnswerBody, EventBody};
 use crate::context::Context;
+use crate::debug_actions;
 use crate::failure::Failure;
 use crate::log::{INVOCATION, LOGGER};
 use crate::payload::{INVALID_ENCODING, INVALID_JSON};
@@ -149,6 +150,9 @@ impl Record {
                 target: LOGGER, parent: &self.span,
                 "Returning streaming response (generator) ({took})"
             ),
+            Outcome::Response(response) if debug_actions::is_answer(response) => {
+                tracing::info!(target: LOGGER, parent: &self.span, "Debug action completed ({took})");
+            }
             Outcome::Response(response) if response.status().as_u16() >= 400 => tracing::warn!(
                 target: LOGGER, parent: &self.span,
                 "Invocation returned HTTP {} ({took})",

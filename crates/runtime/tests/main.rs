@@ -6,10 +6,12 @@
 )]
 
 mod handlers;
+mod health;
 mod lifecycle;
 mod routes;
 mod streams;
 mod support;
+mod tasks;
 
 #[test]
 fn no_test_file_is_forgotten() {
