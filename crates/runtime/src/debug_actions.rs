@@ -1,7 +1,7 @@
 //! The debug actions: what a payload with `_agent_core_app_action` does in debug mode.
 //!
-//! Whether the app is in debug mode is not asked here. Payloads that are no JSON object, or no JSON at all, are not actions but the handler's
-//! business; the reference SDK fails on them.
+//! Whether the app is in debug mode is not asked here. Payloads that are no JSON object, or no JSON at all, are not actions
+//! but the handler's business; the reference SDK fails on them.
 
 use std::sync::LazyLock;
 

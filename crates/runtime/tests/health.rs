@@ -1,4 +1,5 @@
-//! The status of an app as its callers see it: forced, custom and automatic, with the agent's threads blocked, and debug actions.
+//! The status of an app as its callers see it: forced, custom and automatic, with the agent's threads blocked, and debug
+//! actions.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};

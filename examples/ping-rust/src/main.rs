@@ -1,7 +1,7 @@
 //! An agent whose work is done elsewhere: it hands out jobs, and its own ping handler says whether some are still open.
 //!
-//! There is no task in this process that could be counted, so the handler tells the status: `HealthyBusy` as long as a job is open,
-//! so that the platform keeps the sandbox for its result.
+//! There is no task in this process that could be counted, so the handler tells the status: `HealthyBusy` as long as a job
+//! is open, so that the platform keeps the sandbox for its result.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

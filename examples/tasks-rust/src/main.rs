@@ -1,7 +1,7 @@
 //! An agent that works in the background: it answers at once, and writes its report after that.
 //!
-//! As long as the report is being written, `/ping` says `HealthyBusy`, so that the platform leaves the sandbox alone though nobody
-//! calls. When the server shuts down, the task hears of it and ends in an orderly way.
+//! As long as the report is being written, `/ping` says `HealthyBusy`, so that the platform leaves the sandbox alone though
+//! nobody calls. When the server shuts down, the task hears of it and ends in an orderly way.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,7 +1,10 @@
-//! The custom ping handler at work: asked on a thread of its own, waited for only so long, and believed as long as it answers.
+//! The custom ping handler at work: asked on a thread of its own, waited for only so long, and believed as long as it
+//! answers.
 //!
-//! Two clocks guard it. Whoever waits for an answer gives up after the limit, whatever the thread does; and the thread cancels an asynchronous
-//! handler after the same time. The first of them to notice that a handler has become slow logs it.
+//! Two clocks guard it. Whoever waits for an answer gives up after the limit, whatever the thread does; and the thread
+//! cancels an asynchronous handler after the same time. The first of them to notice that a handler has become slow logs it.
+//! The thread ends with the app, except one in a synchronous handler that never returns: nothing can end that, and nobody
+//! waits for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Sender};

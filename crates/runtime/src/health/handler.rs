@@ -1,7 +1,7 @@
 //! The shapes of function that tell an app's status.
 //!
-//! The traits are implemented for functions and for what they return, and are not meant to be implemented elsewhere; their parameter
-//! only tells the shapes apart and is always inferred.
+//! The traits are implemented for functions and for what they return, and are not meant to be implemented elsewhere; their
+//! parameter only tells the shapes apart and is always inferred.
 
 use std::cell::OnceCell;
 use std::time::Duration;
@@ -19,13 +19,15 @@ use crate::reply::IntoFailure;
 impl App {
     /// Sets a function that tells the app's status, instead of whether there are background tasks.
     ///
-    /// It is an `fn` or `async fn` without parameters that returns a [`PingStatus`], an `Option` of it (`None`: as without it), or
-    /// a `Result` of either; after an error or a panic, which are logged, the status is as without it. A status that is forced
-    /// ([`Health::force_ping_status`](crate::Health::force_ping_status)) comes first, and the function is not asked.
+    /// It is an `fn` or `async fn` without parameters that returns a [`PingStatus`], an `Option` of it (`None`: as without
+    /// it), or a `Result` of either; after an error or a panic, which are logged, the status is as without it. A status
+    /// that is forced ([`Health::force_ping_status`](crate::Health::force_ping_status)) comes first, and the function is
+    /// not asked.
     ///
-    /// Each ping asks it, on a thread of its own, so that the agent's threads may all be blocked; pings that come together share one
-    /// answer. A ping waits one second for it, then falls back as after an error; as long as the function is that slow, later pings do
-    /// not wait, and tell what it said last, if it did. An `async fn` is cancelled after that second; an `fn` cannot be.
+    /// Each ping asks it, on a thread of its own, so that the agent's threads may all be blocked; pings that come together
+    /// share one answer. A ping waits one second for it, then falls back as after an error; as long as the function is that
+    /// slow, later pings do not wait, and tell what it said last, if it did. An `async fn` is cancelled after that second;
+    /// an `fn` cannot be.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -134,7 +136,8 @@ impl Answer {
 /// The thread that asks ping handlers, and nothing that others could use of it.
 pub struct PingThread {
     limit: Duration,
-    /// Made when the first asynchronous handler is asked: one that is not may not run within a runtime, as blocking clients refuse that.
+    /// Made when the first asynchronous handler is asked: one that is not may not run within a runtime, as blocking clients
+    /// refuse that.
     runtime: OnceCell<Runtime>,
 }
 

@@ -1,7 +1,7 @@
 //! The status of an app: forced, or the custom handler's, or by its background tasks.
 //!
-//! The answer to a ping never waits for the agent's threads; a custom handler has a thread of its own. When the status last changed is
-//! the server's to note, in `ping.rs`.
+//! The answer to a ping never waits for the agent's threads; a custom handler has a thread of its own. When the status last
+//! changed is the server's to note, in `ping.rs`.
 
 mod custom;
 mod handler;
@@ -22,8 +22,8 @@ use crate::tasks::Tasks;
 /// The status of an app, to force and to read.
 ///
 /// A forced status comes first, then what the custom handler said ([`App::ping`](crate::App::ping)), and failing both, the
-/// status is automatic: [`PingStatus::HealthyBusy`] as long as there is a background task. Invocations do not count, unless the app says
-/// so ([`App::busy_while_invoking`](crate::App::busy_while_invoking)). Cloning is cheap.
+/// status is automatic: [`PingStatus::HealthyBusy`] as long as there is a background task. Invocations do not count, unless
+/// the app says so ([`App::busy_while_invoking`](crate::App::busy_while_invoking)). Cloning is cheap.
 #[derive(Clone, Default)]
 pub struct Health {
     shared: Arc<Shared>,
@@ -59,8 +59,8 @@ impl Health {
         tracing::info!(target: LOGGER, "Forced ping status cleared");
     }
 
-    /// Returns the status that the next ping will tell, as far as it is known without asking the custom handler: what that said last
-    /// counts.
+    /// Returns the status that the next ping will tell, as far as it is known without asking the custom handler: what that
+    /// said last counts.
     pub fn current_ping_status(&self) -> PingStatus {
         let custom = || self.custom().as_ref()?.answer();
         let forced = self.shared.forced.get();

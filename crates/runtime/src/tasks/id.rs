@@ -9,8 +9,8 @@ use uuid::Uuid;
 /// How many bits an id has: every JSON reader, those that know only floats included, keeps 53 of them.
 const BITS: u32 = 53;
 
-/// The number of a background task: positive, below 2^53, and not to be guessed, so that a caller who is handed one cannot complete
-/// the tasks of others.
+/// The number of a background task: positive, below 2^53, and not to be guessed, so that a caller who is handed one cannot
+/// complete the tasks of others.
 ///
 /// In JSON it is a plain number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

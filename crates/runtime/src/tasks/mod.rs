@@ -1,7 +1,7 @@
 //! Background tasks: work that goes on after the invocation that started it, and keeps the sandbox alive by `HealthyBusy`.
 //!
-//! Three ways to say that there is work: a manual pair of calls, a guard, and a spawned future, which is the only kind that can
-//! be cut. Tasks have no time limit. This module never answers a ping; `health` asks it.
+//! Three ways to say that there is work: a manual pair of calls, a guard, and a spawned future, which is the only kind that
+//! can be cut. Tasks have no time limit. This module never answers a ping; `health` asks it.
 
 mod id;
 mod shutdown;
@@ -74,8 +74,8 @@ pub struct TaskGuard {
 impl Tasks {
     /// Notes that a task of that name has begun; it runs until [`Tasks::complete_async_task`] is told its id.
     ///
-    /// Nothing ends it otherwise, a panic or the end of the invocation included, so that the app may stay `HealthyBusy` for ever:
-    /// prefer [`Tasks::guard`] or [`Tasks::spawn_task`] where the work is in this process.
+    /// Nothing ends it otherwise, a panic or the end of the invocation included, so that the app may stay `HealthyBusy` for
+    /// ever: prefer [`Tasks::guard`] or [`Tasks::spawn_task`] where the work is in this process.
     pub fn add_async_task(&self, name: impl Into<String>) -> TaskId {
         self.begin(name.into(), Kind::Manual, Value::Null)
     }
@@ -87,8 +87,8 @@ impl Tasks {
         self.begin(name.into(), Kind::Manual, metadata)
     }
 
-    /// Notes that a task that was added has ended. Returns `false`, and logs a warning, if there is none of that id: unknown, completed
-    /// already, or one that ends by itself.
+    /// Notes that a task that was added has ended. Returns `false`, and logs a warning, if there is none of that id:
+    /// unknown, completed already, or one that ends by itself.
     pub fn complete_async_task(&self, id: TaskId) -> bool {
         let completed = self.complete(id, Kind::Manual);
         if !completed {

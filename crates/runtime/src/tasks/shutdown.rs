@@ -1,7 +1,7 @@
 //! The end of background tasks: told, awaited, cut, and what was cut is logged.
 //!
-//! Only spawned tasks can be cut, and only where they wait. A manual task or a guard is work that happens elsewhere, so it is awaited
-//! and named, and no more.
+//! Only spawned tasks can be cut, and only where they wait. A manual task or a guard is work that happens elsewhere, so it
+//! is awaited and named, and no more.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ impl Tasks {
         let left = shared.list(|_, entry| (is_spawned(entry), entry.job()));
         let (blocked, open): (Vec<_>, Vec<_>) = left.into_iter().partition(|(spawned, _)| *spawned);
         let jobs = |those: Vec<(bool, RunningJob)>| those.into_iter().map(|(_, job)| job).collect();
-        log_outcome([
+        log_outcome(&[
             ("cut", cut),
             ("blocked, left behind", jobs(blocked)),
             ("not completed", jobs(open)),
@@ -46,7 +46,7 @@ impl Tasks {
 }
 
 /// Writes the one line about what did not end in time: each fate with the tasks that met it.
-fn log_outcome(fates: [(&str, Vec<RunningJob>); 3]) {
+fn log_outcome(fates: &[(&str, Vec<RunningJob>); 3]) {
     let met = fates.iter().filter(|(_, jobs)| !jobs.is_empty());
     let texts: Vec<String> = met
         .map(|(fate, jobs)| {

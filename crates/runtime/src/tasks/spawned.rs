@@ -1,7 +1,7 @@
 //! Tasks that are futures: they begin, run and end by themselves on the agent's threads.
 //!
-//! A task is cut by its token and not by tokio's abort, so that the books are in order, and its own future gone, before anybody hears
-//! that it has ended.
+//! A task is cut by its token and not by tokio's abort, so that the books are in order, and its own future gone, before
+//! anybody hears that it has ended.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -79,8 +79,8 @@ impl TaskFailure<Text> for &'static str {
 impl Tasks {
     /// Runs a future as a background task on the agent's threads; it goes on after the invocation that started it.
     ///
-    /// The handle is a future of the result. A panic ends the task alone, and is logged. An `Err` that the future returns is a
-    /// result like any other and is not: [`Tasks::spawn_fallible_task`] logs it.
+    /// The handle is a future of the result. A panic ends the task alone, and is logged. An `Err` that the future returns
+    /// is a result like any other and is not: [`Tasks::spawn_fallible_task`] logs it.
     ///
     /// Before the app is served, the task runs on the tokio runtime at hand; if there is none, it waits until the app is
     /// served. When the server shuts down, the task is told ([`Tasks::stopping`]), has the grace period left, and is cut
@@ -103,8 +103,8 @@ impl Tasks {
         self.launch(name.into(), future, |_| None)
     }
 
-    /// As [`Tasks::spawn_task`], for a future of a `Result`: an error is logged as `Async task failed: <name>`, with its type and
-    /// its text, whether anybody waits for the handle or not.
+    /// As [`Tasks::spawn_task`], for a future of a `Result`: an error is logged as `Async task failed: <name>`, with its
+    /// type and its text, whether anybody waits for the handle or not.
     ///
     /// ```
     /// # use agentcore_runtime::Tasks;

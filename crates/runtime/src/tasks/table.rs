@@ -1,7 +1,7 @@
 //! The table of background tasks, and what is waited for on it.
 //!
-//! Only books: what a task does is its own affair, and the log's lines are written by whoever calls. Nothing runs under the lock, and
-//! what leaves the table is dropped outside of it: a lease that ends may end its session.
+//! Only books: what a task does is its own affair, and the log's lines are written by whoever calls. Nothing runs under the
+//! lock, and what leaves the table is dropped outside of it: a lease that ends may end its session.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
