@@ -334,6 +334,7 @@ impl App {
             self.parts.tasks.start(&handle);
             self.parts.sessions.start(&handle);
         }
+        self.parts.health.start();
         let agent = FunctionAgent {
             handler: self.handler,
             websocket: self.websocket,

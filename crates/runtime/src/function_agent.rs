@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::agent::{Agent, AgentStatus, BoxFuture, Invocation, Outcome};
 use crate::context::{Context, Scope};
 use crate::debug_actions;
@@ -118,7 +120,11 @@ impl Agent for FunctionAgent {
         let plain = threads.finish(grace);
         sessions.begin_shutdown(grace);
         Box::pin(async move {
-            tokio::join!(tasks.shutdown(grace), plain);
+            let began = Instant::now();
+            tasks.tell_stopping();
+            // Before the tasks, because what is still answered may begin some.
+            plain.await;
+            tasks.shutdown(grace.saturating_sub(began.elapsed())).await;
         })
     }
 
@@ -126,5 +132,12 @@ impl Agent for FunctionAgent {
         // Not before, because what ran had its session until here.
         let sessions = self.parts.sessions.clone();
         Box::pin(async move { sessions.shutdown().await })
+    }
+}
+
+impl Drop for FunctionAgent {
+    fn drop(&mut self) {
+        // Handles of the app's status may be around for longer, and must not keep a thread.
+        self.parts.health.stop();
     }
 }

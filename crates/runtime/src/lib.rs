@@ -146,7 +146,7 @@ pub use context::{Context, ForwardedHeaders, Secret};
 pub use failure::Failure;
 pub use futures_core::Stream;
 pub use handler::{Handler, kind};
-pub use health::Health;
+pub use health::{Health, PingHandler};
 pub use http::StatusCode;
 pub use isolate::{CallerLeaves, Threads};
 pub use limits::Limits;
@@ -156,7 +156,7 @@ pub use run::RunError;
 pub use server::{router, serve_agent};
 pub use sessions::{EndReason, Session, SessionLimits, Sessions};
 pub use settings::ServerSettings;
-pub use tasks::Tasks;
+pub use tasks::{RunningJob, TaskError, TaskGuard, TaskHandle, TaskId, TaskInfo, Tasks};
 #[cfg(feature = "test-util")]
 pub use test_util::{TestAgent, TestAnswer, TestStream};
 pub use websocket::{CloseReason, Handshake, Message, WebSocket, WebSocketError, WebSocketHandler};

@@ -9,6 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use agentcore_protocol::{Ping, PingStatus};
 use bytes::Bytes;
 
+use crate::log::LOGGER;
+
 /// The answers to `/ping` of one server.
 pub(crate) struct Pings {
     last: Mutex<Option<Answer>>,
@@ -37,6 +39,7 @@ impl Pings {
 
     /// Returns the body of a ping that finds the agent in `status`.
     pub(crate) fn body(&self, status: PingStatus) -> Bytes {
+        tracing::debug!(target: LOGGER, "Ping request - status: {status}");
         // Nothing under the lock can leave the answer half-written, so a poisoned one is as good as any.
         let mut last = self
             .last

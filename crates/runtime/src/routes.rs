@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::PingStatus;
 use crate::agent::{Agent, AgentStatus};
 use crate::body::AnswerBody;
+use crate::debug_actions;
 use crate::invocations::{self, RequestBody};
 use crate::limits::{Gate, after};
 use crate::ping::Pings;
@@ -78,7 +79,13 @@ impl Routes {
         peer: &Peer,
     ) -> Response<AnswerBody> {
         match (Place::of(request.uri().path()), request.method()) {
-            (Place::Invocations, &Method::POST) => invocations::answer(self, request, peer).await,
+            (Place::Invocations, &Method::POST) => {
+                let response = invocations::answer(self, request, peer).await;
+                if debug_actions::asks_for_ping(&response) {
+                    return self.ping().await;
+                }
+                response
+            }
             (Place::Ping, &Method::GET) => self.ping().await,
             (Place::Ping, &Method::HEAD) => without_body(self.ping().await),
             (Place::WebSocket, &Method::GET) if websocket::is_asked_for(request.headers()) => {

@@ -7,6 +7,7 @@
 
 mod compile_errors;
 mod handlers;
+mod health;
 mod lifecycle;
 mod logs;
 mod middleware;
@@ -17,6 +18,7 @@ mod session_ends;
 mod sessions;
 mod streams;
 mod support;
+mod tasks;
 mod test_agent;
 mod websocket;
 

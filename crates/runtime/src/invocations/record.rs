@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
 use super::Settled;
+use crate::debug_actions;
 use crate::failure::Failure;
 use crate::log::LOGGER;
 use crate::payload::{INVALID_ENCODING, INVALID_JSON};
@@ -62,6 +63,10 @@ impl Record {
             Settled::Events(_) => tracing::info!(
                 target: LOGGER, parent: &self.span,
                 "Returning streaming response (generator) ({took})"
+            ),
+            Settled::Response(response) if debug_actions::is_answer(response) => tracing::info!(
+                target: LOGGER, parent: &self.span,
+                "Debug action completed ({took})"
             ),
             Settled::Response(response) if response.status().as_u16() >= 400 => tracing::warn!(
                 target: LOGGER, parent: &self.span,

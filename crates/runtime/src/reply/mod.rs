@@ -15,7 +15,7 @@ use futures_core::Stream;
 use futures_util::StreamExt;
 use serde::Serialize;
 
-pub(crate) use error::{Boxed, IntoFailure, Typed};
+pub(crate) use error::{Boxed, DynError, IntoFailure, Text, Typed};
 pub(crate) use explicit::IntoAnswer;
 pub use explicit::Reply;
 pub(crate) use response::IntoResponse;
