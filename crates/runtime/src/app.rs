@@ -12,7 +12,7 @@ use axum::Router;
 
 use crate::address::Listener;
 use crate::function_agent::{FunctionAgent, Parts};
-use crate::handler::{AnyHandler, Handler, Runner, StreamingHandler};
+use crate::handler::{AnyHandler, Handler, Runner, kind};
 use crate::health::Health;
 use crate::isolate::{CallerLeaves, Isolate, Threads};
 use crate::limits::Limits;
@@ -47,8 +47,9 @@ impl App {
     /// Creates an agent that answers each invocation with one JSON value.
     ///
     /// The handler is an `fn` or `async fn` of `(payload)` or `(payload, Context)`. The payload is a
-    /// `serde_json::Value` or any `Deserialize` type. The result is any `Serialize` value, or a `Result` of one:
-    /// its error answers 500 with the error's text, or, if it is a [`Failure`], whatever that says.
+    /// `serde_json::Value` or any `Deserialize` type that borrows nothing. The result is any `Serialize` value, or a `Result` of
+    /// one: its error answers 500 with the error's text, or, if it is a [`Failure`], whatever that says. An error may be any
+    /// `std::error::Error`, a boxed one (`Box<dyn Error + Send + Sync>`, `anyhow::Error`), or a text.
     ///
     /// ```
     /// use agentcore_runtime::{App, Context, Failure, StatusCode};
@@ -69,17 +70,56 @@ impl App {
     /// let app = App::new(look_up);
     /// # drop(app);
     /// ```
-    pub fn new<M>(handler: impl Handler<M>) -> Self {
-        let handler = Arc::new(handler);
-        Self::of(Arc::new(move |invocation, threads| {
-            Arc::clone(&handler).answer(invocation, &Runner(threads)).0
-        }))
+    ///
+    /// # State
+    ///
+    /// What all invocations share, such as a client of a model, a closure takes along in an [`Arc`], and gives each call a clone
+    /// of its own. A method becomes a handler the same way.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use agentcore_runtime::App;
+    /// use serde_json::{Value, json};
+    ///
+    /// struct Counter {
+    ///     calls: AtomicU64,
+    /// }
+    ///
+    /// impl Counter {
+    ///     async fn count(&self, payload: Value) -> Value {
+    ///         let calls = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
+    ///         json!({ "calls": calls, "payload": payload })
+    ///     }
+    /// }
+    ///
+    /// let counter = Arc::new(Counter { calls: AtomicU64::new(0) });
+    /// let app = App::new(move |payload: Value| {
+    ///     let counter = Arc::clone(&counter);
+    ///     async move { counter.count(payload).await }
+    /// });
+    /// # drop(app);
+    /// ```
+    ///
+    /// # Payloads
+    ///
+    /// JSON that is not what the payload's type takes answers 400 and names the part: `orders[2].quantity: invalid type: string
+    /// "x", expected u32 at line 1 column 44`. So the caller reads a value of its own there; the log does not.
+    ///
+    /// - Of keys that are there twice a `Value` has the last; a struct that has the field refuses them.
+    /// - An integer that neither `u64` nor `i64` holds is a float in a `Value`. A field of type `u128`, `i128` or
+    ///   `Box<RawValue>` (feature `raw_value` of `serde_json`) has it exactly.
+    /// - Fields that the type does not have are ignored, unless it says `#[serde(deny_unknown_fields)]`.
+    /// - A payload cannot borrow, as `&str` does, because it goes to another thread: take a `String`, which is a JSON string and
+    ///   not the raw body. `Box<RawValue>` is the body's JSON text, unread.
+    pub fn new<M>(handler: impl Handler<kind::Values, M>) -> Self {
+        Self::around(handler)
     }
 
     /// Creates an agent that answers each invocation with a stream of server-sent events.
     ///
     /// The handler takes what [`App::new`]'s takes and returns a `futures::Stream`, or a `Result` of one. Every item is sent
-    /// as it comes: any `Serialize` value, a `Result` of one, or an [`sse::Event`](crate::sse::Event). An error
+    /// as it comes: any `Serialize` value, an [`sse::Event`](crate::sse::Event), or a `Result` of either. An error
     /// becomes the stream's last event. The stream may run some 64 items ahead of a slow caller, and then waits.
     ///
     /// ```
@@ -95,10 +135,89 @@ impl App {
     /// let app = App::streaming(count);
     /// # drop(app);
     /// ```
-    pub fn streaming<M>(handler: impl StreamingHandler<M>) -> Self {
+    ///
+    /// With a name, an id or a time to reconnect after:
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use agentcore_runtime::{App, Stream, sse::Event};
+    /// use futures_util::{StreamExt, stream};
+    /// use serde_json::{Value, json};
+    ///
+    /// async fn tokens(_: Value) -> impl Stream<Item = serde_json::Result<Event>> {
+    ///     stream::iter(["Hel", "lo"]).enumerate().map(|(number, text)| {
+    ///         let event = Event::json(&json!({ "text": text }))?;
+    ///         Ok(event.event("token").id(number.to_string()).retry(Duration::from_secs(2)))
+    ///     })
+    /// }
+    ///
+    /// let app = App::streaming(tokens);
+    /// # drop(app);
+    /// ```
+    pub fn streaming<M>(handler: impl Handler<kind::Events, M>) -> Self {
+        Self::around(handler)
+    }
+
+    /// Creates an agent that answers each invocation with an HTTP response of its own.
+    ///
+    /// The handler takes what [`App::new`]'s takes and returns an `http::Response`, or a `Result` of one. Status, headers and body
+    /// are sent as they are, and nothing is added, not even a content type. The body is a `String`, `&'static str`,
+    /// `Vec<u8>`, `bytes::Bytes`, an `axum::body::Body`, or any other `http_body::Body` of bytes.
+    ///
+    /// A body that takes time is polled on the agent's threads, some 64 frames ahead of a slow caller, and dropped the moment the
+    /// caller goes away. An error in it goes to the log and cuts the answer off.
+    ///
+    /// ```
+    /// use agentcore_runtime::{App, StatusCode};
+    /// use http::Response;
+    /// use serde_json::Value;
+    ///
+    /// async fn page(payload: Value) -> http::Result<Response<String>> {
+    ///     Response::builder()
+    ///         .status(StatusCode::CREATED)
+    ///         .header("content-type", "text/markdown")
+    ///         .body(format!("# {}", payload["title"].as_str().unwrap_or("Untitled")))
+    /// }
+    ///
+    /// let app = App::http(page);
+    /// # drop(app);
+    /// ```
+    pub fn http<M>(handler: impl Handler<kind::Responses, M>) -> Self {
+        Self::around(handler)
+    }
+
+    /// Creates an agent that chooses for each invocation how to answer it: the handler returns a [`Reply`](crate::Reply), or a
+    /// `Result` of one.
+    ///
+    /// ```
+    /// use agentcore_runtime::{App, Context, Failure, Reply, StatusCode};
+    /// use futures_util::stream;
+    /// use serde_json::{Value, json};
+    ///
+    /// async fn answer(payload: Value, context: Context) -> Result<Reply, Failure> {
+    ///     let Some(prompt) = payload["prompt"].as_str() else {
+    ///         return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "no prompt"));
+    ///     };
+    ///     let words: Vec<String> = prompt.split(' ').map(str::to_owned).collect();
+    ///     let wants_events = context.headers().get("accept").is_some_and(|it| it == "text/event-stream");
+    ///     Ok(match wants_events {
+    ///         true => Reply::events(stream::iter(words)),
+    ///         false => Reply::json(json!({ "words": words })),
+    ///     })
+    /// }
+    ///
+    /// let app = App::replying(answer);
+    /// # drop(app);
+    /// ```
+    pub fn replying<M>(handler: impl Handler<kind::Replies, M>) -> Self {
+        Self::around(handler)
+    }
+
+    /// Creates an app around a handler of any kind.
+    fn around<K, M>(handler: impl Handler<K, M>) -> Self {
         let handler = Arc::new(handler);
         Self::of(Arc::new(move |invocation, threads| {
-            Arc::clone(&handler).answer(invocation, &Runner(threads)).0
+            Arc::clone(&handler).answer(invocation, Runner(threads)).0
         }))
     }
 

@@ -1,7 +1,9 @@
 //! The shapes of function that an [`App`](crate::App) takes.
 //!
-//! The traits are implemented for functions and are not meant to be implemented elsewhere; their parameter only tells the
-//! shapes apart and is always inferred.
+//! The traits are implemented for functions and are not meant to be implemented elsewhere; their parameters only tell the
+//! shapes apart and are always inferred. There is one implementation of [`Handler`], and what it asks of a function are several small
+//! traits that are decided one after the other, so that the compiler names the one that does not hold: see `compile_errors` among
+//! the tests.
 
 use std::sync::Arc;
 
@@ -13,69 +15,32 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::isolate::{Isolate, Terms};
 use crate::payload;
-use crate::reply::{IntoEvents, IntoReply};
+use crate::reply::{IntoAnswer, IntoEvents, IntoReply, IntoResponse, Reply};
 
 /// A handler in the one form that the server knows; the function's own type is gone.
 pub(crate) type AnyHandler =
     Arc<dyn Fn(Invocation, &Isolate) -> BoxFuture<'static, Outcome> + Send + Sync>;
 
-/// A function of a payload, or of a payload and the [`Context`].
-pub trait Call<Args>: Send + Sync + 'static {
-    /// What the request's body is read as.
-    type Payload: DeserializeOwned + Send + 'static;
-    /// What the function returns.
-    type Output;
-
-    /// Calls the function.
-    fn call(&self, payload: Self::Payload, context: Context) -> Self::Output;
+/// What handlers answer with: one kind for each way to create an [`App`](crate::App).
+pub mod kind {
+    /// One JSON value: [`App::new`](crate::App::new).
+    pub enum Values {}
+    /// A stream of events: [`App::streaming`](crate::App::streaming).
+    pub enum Events {}
+    /// A ready-made response: [`App::http`](crate::App::http).
+    pub enum Responses {}
+    /// What the handler chooses: [`App::replying`](crate::App::replying).
+    pub enum Replies {}
 }
 
-impl<F, P, R> Call<(P,)> for F
-where
-    F: Fn(P) -> R + Send + Sync + 'static,
-    P: DeserializeOwned + Send + 'static,
-{
-    type Payload = P;
-    type Output = R;
-
-    fn call(&self, payload: P, _: Context) -> R {
-        self(payload)
-    }
-}
-
-impl<F, P, R> Call<(P, Context)> for F
-where
-    F: Fn(P, Context) -> R + Send + Sync + 'static,
-    P: DeserializeOwned + Send + 'static,
-{
-    type Payload = P;
-    type Output = R;
-
-    fn call(&self, payload: P, context: Context) -> R {
-        self(payload, context)
-    }
-}
-
-/// A function that answers an invocation with one value.
+/// A function that answers invocations with what `K` says.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a handler",
-    note = "write an `fn` or `async fn` of `(payload)` or `(payload, Context)` that returns a `serde::Serialize` value or a `Result` of one",
-    note = "the payload implements `serde::Deserialize`, and an error `std::error::Error`, or it is a boxed error or a `String`"
+    message = "`{Self}` is not a handler: it does not take `(payload)` or `(payload, Context)`",
+    note = "write an `fn` or `async fn` of one argument, the payload, or of two, the payload and `agentcore_runtime::Context`"
 )]
-pub trait Handler<M>: Send + Sync + 'static {
+pub trait Handler<K, M>: Send + Sync + 'static {
     /// Begins to answer on the agent's threads.
-    fn answer(self: Arc<Self>, invocation: Invocation, runner: &Runner<'_>) -> Answer;
-}
-
-/// A function that answers an invocation with a stream of events.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a streaming handler",
-    note = "write an `fn` or `async fn` of `(payload)` or `(payload, Context)` that returns a `futures::Stream` of `serde::Serialize` values, or a `Result` of one",
-    note = "the payload implements `serde::Deserialize`, and an error `std::error::Error`, or it is a boxed error or a `String`"
-)]
-pub trait StreamingHandler<M>: Send + Sync + 'static {
-    /// Begins to answer on the agent's threads.
-    fn answer(self: Arc<Self>, invocation: Invocation, runner: &Runner<'_>) -> Answer;
+    fn answer(self: Arc<Self>, invocation: Invocation, runner: Runner<'_>) -> Answer;
 }
 
 /// The threads that run handlers, and nothing that others could use of them.
@@ -84,76 +49,303 @@ pub struct Runner<'a>(pub(crate) &'a Isolate);
 /// An answer on its way.
 pub struct Answer(pub(crate) BoxFuture<'static, Outcome>);
 
+/// A function of a payload, or of a payload and the [`Context`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not take `(payload)` or `(payload, Context)`",
+    label = "takes other arguments than `(payload)` or `(payload, Context)`"
+)]
+pub trait Call<A> {
+    /// What the request's body is read as.
+    type Payload;
+    /// The second argument.
+    type Second;
+    /// What the function returns.
+    type Output;
+
+    /// Calls the function.
+    fn call(&self, payload: Self::Payload, second: Self::Second) -> Self::Output;
+}
+
+/// What a handler's second argument may be: the [`Context`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be the second argument of a handler",
+    label = "its second argument is not `Context`",
+    note = "the second argument, if there is one, is `agentcore_runtime::Context`"
+)]
+pub trait SecondArgument: Sized {
+    /// Makes the argument of the context.
+    fn from_context(context: Context) -> Self;
+}
+
+impl SecondArgument for Context {
+    fn from_context(context: Context) -> Self {
+        context
+    }
+}
+
+impl<F, P, R> Call<(P,)> for F
+where
+    F: Fn(P) -> R,
+{
+    type Payload = P;
+    type Second = Context;
+    type Output = R;
+
+    fn call(&self, payload: P, _: Context) -> R {
+        self(payload)
+    }
+}
+
+impl<F, P, C, R> Call<(P, C)> for F
+where
+    F: Fn(P, C) -> R,
+{
+    type Payload = P;
+    type Second = C;
+    type Output = R;
+
+    fn call(&self, payload: P, second: C) -> R {
+        self(payload, second)
+    }
+}
+
 /// Marks a function that returns its answer.
-pub enum Now {}
+pub struct Now<M>(M);
 /// Marks a function that returns a future of its answer.
 pub enum Later {}
 
-impl<F, Args, M> Handler<(Now, Args, M)> for F
-where
-    F: Call<Args, Output: IntoReply<M>>,
-{
-    fn answer(self: Arc<Self>, invocation: Invocation, runner: &Runner<'_>) -> Answer {
-        let work = runner.0.run_blocking(Terms::of(&invocation), move || {
-            let payload = payload::parse(&invocation.body)?;
-            self.call(payload, invocation.context).into_reply()
-        });
-        json(work)
+/// Tells a function that returns what `K` says from one that returns a future.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not what this handler may return",
+    label = "returns something else than this way of creating an `App` takes",
+    note = "`App::new` takes a function that returns a `serde::Serialize` value",
+    note = "`App::streaming`: a `futures::Stream + Send` of `serde::Serialize` values or of `sse::Event`s",
+    note = "`App::http`: an `http::Response`; `App::replying`: a `Reply`",
+    note = "each also takes an `async fn`, and a `Result` whose error implements `std::error::Error`, is a boxed one such as `Box<dyn Error + Send + Sync>`, or is a `String`"
+)]
+pub trait Returned<K, W> {}
+
+impl<R: Become<K, M>, K: Kind, M> Returned<K, Now<M>> for R {}
+impl<R: Future, K> Returned<K, Later> for R {}
+
+/// One run of a handler: where, and under which conditions.
+pub struct Run<'a> {
+    threads: &'a Isolate,
+    terms: Terms,
+}
+
+/// Makes what is sent of what a handler answered.
+type Made<V, T> = fn(V) -> Result<T, Failure>;
+
+/// Brings what a handler returned to its answer.
+pub trait Wait<W: 'static>: Sized + 'static {
+    /// The answer.
+    type Value;
+
+    /// Runs a handler to its end, whose answer is all there then.
+    fn run<C, T>(
+        run: Run<'_>,
+        call: C,
+        made: Made<Self::Value, T>,
+    ) -> impl Future<Output = Result<T, Failure>> + Send + use<Self, W, C, T>
+    where
+        C: FnOnce() -> Result<Self, Failure> + Send + 'static,
+        T: Send + 'static;
+
+    /// Calls a handler within asynchronous code.
+    fn open<C, T>(
+        call: C,
+        made: Made<Self::Value, T>,
+    ) -> impl Future<Output = Result<T, Failure>> + Send + use<Self, W, C, T>
+    where
+        C: FnOnce() -> Result<Self, Failure> + Send + 'static,
+        T: Send + 'static;
+}
+
+impl<R: 'static, M: 'static> Wait<Now<M>> for R {
+    type Value = R;
+
+    fn run<C, T>(
+        run: Run<'_>,
+        call: C,
+        made: Made<R, T>,
+    ) -> impl Future<Output = Result<T, Failure>> + Send + use<R, M, C, T>
+    where
+        C: FnOnce() -> Result<R, Failure> + Send + 'static,
+        T: Send + 'static,
+    {
+        let Run { threads, terms } = run;
+        let work = threads.run_blocking(terms, move || made(call()?));
+        async { work.await.flatten() }
+    }
+
+    fn open<C, T>(
+        call: C,
+        made: Made<R, T>,
+    ) -> impl Future<Output = Result<T, Failure>> + Send + use<R, M, C, T>
+    where
+        C: FnOnce() -> Result<R, Failure> + Send + 'static,
+        T: Send + 'static,
+    {
+        async move { made(call()?) }
     }
 }
 
-impl<F, Args, M> Handler<(Later, Args, M)> for F
-where
-    F: Call<Args, Output: Future<Output: IntoReply<M>> + Send>,
-{
-    fn answer(self: Arc<Self>, invocation: Invocation, runner: &Runner<'_>) -> Answer {
-        let work = runner.0.run(Terms::of(&invocation), async move {
-            let payload = payload::parse(&invocation.body)?;
-            self.call(payload, invocation.context).await.into_reply()
-        });
-        json(work)
+impl<R: Future + Send + 'static> Wait<Later> for R {
+    type Value = R::Output;
+
+    fn run<C, T>(
+        run: Run<'_>,
+        call: C,
+        made: Made<R::Output, T>,
+    ) -> impl Future<Output = Result<T, Failure>> + Send + use<R, C, T>
+    where
+        C: FnOnce() -> Result<R, Failure> + Send + 'static,
+        T: Send + 'static,
+    {
+        let Run { threads, terms } = run;
+        let work = threads.run(terms, <R as Wait<Later>>::open(call, made));
+        async { work.await.flatten() }
+    }
+
+    fn open<C, T>(
+        call: C,
+        made: Made<R::Output, T>,
+    ) -> impl Future<Output = Result<T, Failure>> + Send + use<R, C, T>
+    where
+        C: FnOnce() -> Result<R, Failure> + Send + 'static,
+        T: Send + 'static,
+    {
+        async move { made(call()?.await) }
     }
 }
 
-impl<F, Args, M> StreamingHandler<(Now, Args, M)> for F
-where
-    F: Call<Args, Output: IntoEvents<M>>,
-{
-    fn answer(self: Arc<Self>, invocation: Invocation, runner: &Runner<'_>) -> Answer {
-        let opening = runner.0.stream(Terms::of(&invocation), async move {
-            let payload = payload::parse(&invocation.body)?;
-            self.call(payload, invocation.context).into_events()
-        });
-        events(opening)
+/// A value that becomes what handlers of kind `K` answer with.
+pub trait Become<K: Kind, M> {
+    /// Makes it, on the agent's threads.
+    fn made(self) -> Result<K::Made, Failure>;
+}
+
+impl<T: IntoReply<M>, M> Become<kind::Values, M> for T {
+    fn made(self) -> Result<Bytes, Failure> {
+        self.into_reply()
     }
 }
 
-impl<F, Args, M> StreamingHandler<(Later, Args, M)> for F
-where
-    F: Call<Args, Output: Future<Output: IntoEvents<M>> + Send>,
-{
-    fn answer(self: Arc<Self>, invocation: Invocation, runner: &Runner<'_>) -> Answer {
-        let opening = runner.0.stream(Terms::of(&invocation), async move {
-            let payload = payload::parse(&invocation.body)?;
-            self.call(payload, invocation.context).await.into_events()
-        });
-        events(opening)
+impl<T: IntoEvents<M>, M> Become<kind::Events, M> for T {
+    fn made(self) -> Result<EventStream, Failure> {
+        self.into_events()
     }
 }
 
-fn json(
-    work: impl Future<Output = Result<Result<Bytes, Failure>, Failure>> + Send + 'static,
-) -> Answer {
-    Answer(Box::pin(async move {
-        match work.await {
-            Ok(Ok(text)) => Outcome::Json(text),
-            Ok(Err(failure)) | Err(failure) => Outcome::Failed(failure),
-        }
-    }))
+impl<T: IntoResponse<M>, M> Become<kind::Responses, M> for T {
+    fn made(self) -> Result<Reply, Failure> {
+        self.into_response().map(Reply::settled)
+    }
 }
 
-fn events(opening: impl Future<Output = Result<EventStream, Failure>> + Send + 'static) -> Answer {
-    Answer(Box::pin(async move {
-        opening.await.map_or_else(Outcome::Failed, Outcome::Events)
-    }))
+impl<T: IntoAnswer<M>, M> Become<kind::Replies, M> for T {
+    fn made(self) -> Result<Reply, Failure> {
+        self.into_answer().map(Reply::settled)
+    }
+}
+
+/// How handlers of a kind are run, and what becomes of what they made.
+pub trait Kind: Sized {
+    /// What is made of a handler's answer on the agent's threads.
+    type Made: Send + 'static;
+
+    /// Runs a handler to its outcome.
+    fn answer<R, W, C>(run: Run<'_>, call: C, made: Made<R::Value, Self::Made>) -> Answer
+    where
+        R: Wait<W>,
+        W: 'static,
+        C: FnOnce() -> Result<R, Failure> + Send + 'static;
+}
+
+impl Kind for kind::Values {
+    type Made = Bytes;
+
+    fn answer<R, W, C>(run: Run<'_>, call: C, made: Made<R::Value, Bytes>) -> Answer
+    where
+        R: Wait<W>,
+        W: 'static,
+        C: FnOnce() -> Result<R, Failure> + Send + 'static,
+    {
+        let work = R::run(run, call, made);
+        Answer::of(async { work.await.map(Outcome::Json) })
+    }
+}
+
+impl Kind for kind::Events {
+    type Made = EventStream;
+
+    fn answer<R, W, C>(run: Run<'_>, call: C, made: Made<R::Value, EventStream>) -> Answer
+    where
+        R: Wait<W>,
+        W: 'static,
+        C: FnOnce() -> Result<R, Failure> + Send + 'static,
+    {
+        let opening = run.threads.stream(run.terms, R::open(call, made));
+        Answer::of(async { opening.await.map(Outcome::Events) })
+    }
+}
+
+impl Kind for kind::Responses {
+    type Made = Reply;
+
+    fn answer<R, W, C>(run: Run<'_>, call: C, made: Made<R::Value, Reply>) -> Answer
+    where
+        R: Wait<W>,
+        W: 'static,
+        C: FnOnce() -> Result<R, Failure> + Send + 'static,
+    {
+        kind::Replies::answer(run, call, made)
+    }
+}
+
+impl Kind for kind::Replies {
+    type Made = Reply;
+
+    fn answer<R, W, C>(run: Run<'_>, call: C, made: Made<R::Value, Reply>) -> Answer
+    where
+        R: Wait<W>,
+        W: 'static,
+        C: FnOnce() -> Result<R, Failure> + Send + 'static,
+    {
+        let relay = run.threads.relay(&run.terms);
+        let work = R::run(run, call, made);
+        Answer::of(async { work.await.map(|reply| reply.into_outcome(relay)) })
+    }
+}
+
+impl Answer {
+    fn of(work: impl Future<Output = Result<Outcome, Failure>> + Send + 'static) -> Self {
+        Self(Box::pin(async {
+            work.await.unwrap_or_else(Outcome::Failed)
+        }))
+    }
+}
+
+impl<F, K, A, W, M> Handler<K, (A, W, M)> for F
+where
+    K: Kind,
+    W: 'static,
+    F: Call<A, Payload: DeserializeOwned, Second: SecondArgument>,
+    F::Output: Returned<K, W> + Wait<W>,
+    <F::Output as Wait<W>>::Value: Become<K, M>,
+    F: Send + Sync + 'static,
+{
+    fn answer(self: Arc<Self>, invocation: Invocation, runner: Runner<'_>) -> Answer {
+        let run = Run {
+            threads: runner.0,
+            terms: Terms::of(&invocation),
+        };
+        let call = move || {
+            let payload = payload::parse(&invocation.body)?;
+            let second = F::Second::from_context(invocation.context);
+            Ok(self.call(payload, second))
+        };
+        K::answer(run, call, Become::made)
+    }
 }

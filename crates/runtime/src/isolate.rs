@@ -164,17 +164,8 @@ impl Isolate {
             produce(open, opened, sender).await;
         };
         let task = self.spawn(work.instrument(Span::current()));
-        let producer = Work {
-            task,
-            cancels: true,
-        };
         async move {
-            let mut items = Items {
-                receiver,
-                batch: Vec::with_capacity(READ_AHEAD),
-                ready: Vec::new().into_iter(),
-                producer: Some(producer),
-            };
+            let mut items = Items::new(receiver, task);
             match opening.await {
                 Ok(Ok(())) => Ok(Box::pin(items) as EventStream),
                 Ok(Err(failure)) => Err(failure),
@@ -184,6 +175,14 @@ impl Isolate {
                     _ => Err(ended()),
                 },
             }
+        }
+    }
+
+    /// Returns what goes on with an answer when its handler has returned.
+    pub(crate) fn relay(&self, terms: &Terms) -> Relay {
+        Relay {
+            threads: self.handle(),
+            hold: terms.hold.clone(),
         }
     }
 
@@ -241,6 +240,13 @@ async fn produce<S>(
     if opened.send(Ok(())).is_err() {
         return;
     }
+    send_all(stream, items).await;
+}
+
+async fn send_all<T>(
+    stream: impl Stream<Item = Result<T, Failure>> + Send,
+    items: mpsc::Sender<Result<T, Failure>>,
+) {
     let mut stream = pin!(stream);
     while let Some(item) = stream.next().await {
         if items.send(item).await.is_err() {
@@ -249,23 +255,60 @@ async fn produce<S>(
     }
 }
 
+/// The agent's threads, for the part of an answer that takes time after its handler has returned.
+pub(crate) struct Relay {
+    threads: Handle,
+    hold: Hold,
+}
+
+impl Relay {
+    /// Takes the items of `stream` on the agent's threads, ahead of whoever takes them here, and keeps the invocation's place
+    /// until its end. Dropping what this returns ends the work at once.
+    pub(crate) fn stream<T, S>(self, stream: S) -> Items<T>
+    where
+        T: Send + 'static,
+        S: Stream<Item = Result<T, Failure>> + Send + 'static,
+    {
+        let (sender, receiver) = mpsc::channel(READ_AHEAD);
+        let work = async move {
+            let _kept = self.hold;
+            send_all(stream, sender).await;
+        };
+        let task = self.threads.spawn(work.instrument(Span::current()));
+        Items::new(receiver, task)
+    }
+}
+
 /// The items of a stream that is produced on the agent's threads.
-struct Items {
-    receiver: mpsc::Receiver<Result<StreamItem, Failure>>,
+pub(crate) struct Items<T> {
+    receiver: mpsc::Receiver<Result<T, Failure>>,
     /// Filled from the channel at once, so that a producer that waits is woken once and not for each item.
-    batch: Vec<Result<StreamItem, Failure>>,
-    ready: vec::IntoIter<Result<StreamItem, Failure>>,
+    batch: Vec<Result<T, Failure>>,
+    ready: vec::IntoIter<Result<T, Failure>>,
     /// Gone once its end is known.
     producer: Option<Work<()>>,
 }
 
-impl Stream for Items {
-    type Item = Result<StreamItem, Failure>;
+impl<T> Items<T> {
+    fn new(receiver: mpsc::Receiver<Result<T, Failure>>, task: JoinHandle<()>) -> Self {
+        Self {
+            receiver,
+            batch: Vec::with_capacity(READ_AHEAD),
+            ready: Vec::new().into_iter(),
+            producer: Some(Work {
+                task,
+                cancels: true,
+            }),
+        }
+    }
+}
 
-    fn poll_next(
-        self: Pin<&mut Self>,
-        task: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<StreamItem, Failure>>> {
+impl<T> Unpin for Items<T> {}
+
+impl<T> Stream for Items<T> {
+    type Item = Result<T, Failure>;
+
+    fn poll_next(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         if let Some(item) = this.ready.next() {
             return Poll::Ready(Some(item));

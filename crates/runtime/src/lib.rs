@@ -28,7 +28,7 @@
 //! # What it does not do
 //!
 //! Bodies are JSON in UTF-8. `NaN`, lone surrogates and UTF-16, which Python agents accept, answer 400, and so does nesting
-//! deeper than 128 levels; a body above 100 MB (100,000,000 bytes) answers 413.
+//! of 128 levels and more; a body above 100 MB (100,000,000 bytes) answers 413.
 //!
 //! # For other languages
 //!
@@ -61,6 +61,8 @@ mod server;
 mod sessions;
 mod settings;
 mod tasks;
+#[cfg(feature = "test-util")]
+mod test_util;
 mod websocket;
 
 pub use address::{Address, InvalidAddress, Listener};
@@ -73,15 +75,18 @@ pub use axum::Router;
 pub use context::Context;
 pub use failure::Failure;
 pub use futures_core::Stream;
-pub use handler::{Handler, StreamingHandler};
+pub use handler::{Handler, kind};
 pub use health::Health;
 pub use http::StatusCode;
 pub use isolate::{CallerLeaves, Threads};
 pub use limits::Limits;
 pub use log::log_to_stderr;
+pub use reply::Reply;
 pub use run::RunError;
 pub use server::{router, serve_agent};
 pub use sessions::{Session, SessionLimits, Sessions};
 pub use settings::ServerSettings;
 pub use tasks::Tasks;
+#[cfg(feature = "test-util")]
+pub use test_util::{TestAgent, TestAnswer, TestStream};
 pub use websocket::Handshake;

@@ -1,7 +1,7 @@
 //! Reads the payload of an invocation as the type that a handler asks for.
 //!
 //! Bodies are UTF-8 JSON. What the reference SDK reads beyond that (UTF-16, `NaN`, lone surrogates) is refused with 400,
-//! and so is nesting deeper than 128 levels.
+//! and so is nesting of 128 levels and more.
 
 use http::StatusCode;
 use serde::de::DeserializeOwned;
@@ -17,15 +17,37 @@ pub(crate) const INVALID_ENCODING: &str = "Invalid encoding";
 const INVALID_PAYLOAD: &str = "Invalid payload";
 
 /// Reads `body` as a `P`.
+///
+/// Of keys that are there twice a `Value` has the last, as in the reference; a struct refuses them, as serde does.
 pub(crate) fn parse<P: DeserializeOwned>(body: &[u8]) -> Result<P, Failure> {
     let text = std::str::from_utf8(body)
         .map_err(|error| bad_request(INVALID_ENCODING, undecodable(body, error)))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     serde_json::from_str(text).map_err(|error| match error.classify() {
-        Category::Data => bad_request(INVALID_PAYLOAD, error.to_string()),
+        Category::Data => bad_request(INVALID_PAYLOAD, located::<P>(text, &error)),
         _ if is_blank(text) => bad_request(INVALID_JSON, value_expected(text)),
-        _ => bad_request(INVALID_JSON, error.to_string()),
+        _ => bad_request(INVALID_JSON, described(&error)),
     })
+}
+
+/// Says which part of the payload does not fit: reads it once more, because only those who are refused shall pay for the path.
+///
+/// There is none for the payload itself, and none into what serde reads as a whole, such as a flattened or an untagged part.
+fn located<P: DeserializeOwned>(text: &str, error: &serde_json::Error) -> String {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    match serde_path_to_error::deserialize::<_, P>(&mut reader) {
+        Err(found) if found.path().iter().len() > 0 => format!("{}: {error}", found.path()),
+        _ => error.to_string(),
+    }
+}
+
+/// Describes what is not JSON; the one limit that is ours to name is named.
+fn described(error: &serde_json::Error) -> String {
+    error.to_string().replacen(
+        "recursion limit exceeded",
+        "nested deeper than 127 levels",
+        1,
+    )
 }
 
 fn bad_request(error: &str, details: String) -> Failure {
@@ -110,7 +132,10 @@ mod tests {
             assert!(details.contains("line 1 column"), "{body}: {details}");
         }
         let deep = [b"[".repeat(200), b"]".repeat(200)].concat();
-        assert!(refusal::<Value>(&deep).1.contains("recursion limit"));
+        assert_eq!(
+            refusal::<Value>(&deep).1,
+            "nested deeper than 127 levels at line 1 column 128"
+        );
     }
 
     #[test]

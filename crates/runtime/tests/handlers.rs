@@ -2,8 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use agentcore_runtime::{App, Context, Failure, StatusCode, sse};
+use agentcore_runtime::{App, Context, Failure, StatusCode, TestAgent, sse};
 use futures_util::{Stream, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -67,6 +70,33 @@ async fn sync_and_async_functions_and_closures_are_handlers() {
     }
 }
 
+/// What the calls of an app share.
+struct Counter(AtomicU64);
+
+impl Counter {
+    async fn count(&self, step: u64) -> u64 {
+        self.0.fetch_add(step, Ordering::Relaxed) + step
+    }
+}
+
+#[tokio::test]
+async fn calls_share_what_a_closure_took_along() {
+    let counter = Arc::new(Counter(AtomicU64::new(0)));
+    let shared = Arc::clone(&counter);
+    let app = App::new(move |step: u64| {
+        let counter = Arc::clone(&shared);
+        async move { counter.count(step).await }
+    });
+    let agent = TestAgent::new(app);
+    assert_eq!(agent.invoke(2).await.json(), 2);
+    assert_eq!(agent.invoke(3).await.json(), 5);
+    let app = App::new({
+        let counter = Arc::clone(&counter);
+        move |_: Value| counter.0.load(Ordering::Relaxed)
+    });
+    assert_eq!(TestAgent::new(app).invoke(1).await.json(), 5);
+}
+
 #[tokio::test]
 async fn any_json_goes_in_and_out_with_its_keys_in_order() {
     for text in [
@@ -110,6 +140,27 @@ async fn errors_of_every_kind_answer_500_with_their_text() {
         ),
         (App::new(|_: Value| Err::<Value, _>("no such order")), plain),
         (
+            App::new(|_: Value| Err::<Value, anyhow::Error>(NoSuchOrder.into())),
+            plain,
+        ),
+        (
+            App::new(async |_: Value| -> anyhow::Result<Value> { anyhow::bail!("no such order") }),
+            plain,
+        ),
+        (
+            App::new(|_: Value| {
+                Err::<Value, _>(std::io::Error::new(
+                    std::io::ErrorKind::NotFound,
+                    "no such order",
+                ))
+            }),
+            r#"{"error":"no such order","error_type":"Error"}"#,
+        ),
+        (
+            App::new(|_: Value| serde_json::from_str::<Value>("{")),
+            r#"{"error":"EOF while parsing an object at line 1 column 1","error_type":"Error"}"#,
+        ),
+        (
             App::new(|_: Value| Err::<u8, _>(json!({"code": 7}))),
             r#"{"error":{"code":7}}"#,
         ),
@@ -125,6 +176,10 @@ async fn a_failure_chooses_its_status_even_inside_another_error() {
     for app in [
         App::new(move |_: Value| Err::<Value, _>(failure())),
         App::new(move |_: Value| async move { Err::<Value, BoxError>(failure().into()) }),
+        App::new(move |_: Value| Err::<Value, anyhow::Error>(failure().into())),
+        App::new(move |_: Value| {
+            Err::<Value, _>(anyhow::Error::from(failure()).context("while looking it up"))
+        }),
     ] {
         assert_eq!(invoke(app, "1").await, (404, body.to_owned()));
     }
@@ -137,6 +192,8 @@ async fn a_result_that_is_ok_is_sent_without_its_wrapping() {
         App::new(|_: Value| Ok::<_, BoxError>(1)),
         App::new(|_: Value| Ok::<_, String>(1)),
         App::new(|_: Value| Ok::<_, Failure>(1)),
+        App::new(|_: Value| Ok::<_, anyhow::Error>(1)),
+        App::new(|_: Value| Ok::<_, std::convert::Infallible>(1)),
     ] {
         assert_eq!(invoke(app, "1").await, (200, "1".to_owned()));
     }
@@ -147,7 +204,7 @@ async fn a_payload_that_does_not_fit_answers_400() {
     for (payload, body) in [
         (
             r#"{"number": "x"}"#,
-            r#"{"error":"Invalid payload","details":"invalid type: string \"x\", expected u32 at line 1 column 14"}"#,
+            r#"{"error":"Invalid payload","details":"number: invalid type: string \"x\", expected u32 at line 1 column 14"}"#,
         ),
         (
             "{}",
@@ -272,6 +329,22 @@ async fn events_may_be_values_results_or_explicit() {
     assert!(text.contains("event: tick\n"), "{text}");
     assert!(text.contains("id: 1\n"), "{text}");
     assert!(text.ends_with("data: now\n\n"), "{text}");
+    let built = App::streaming(async |payload: Value| {
+        stream::iter([
+            sse::Event::json(&payload).map(|event| event.event("token").id("7")),
+            Ok(sse::Event::data("").retry(Duration::from_secs(2))),
+            serde_json::from_str::<u8>("x").map(|_| sse::Event::data("never")),
+        ])
+    });
+    let text = invoke(built, r#"{"a":1}"#).await.1;
+    let explicit = "event: token\nid: 7\ndata: {\"a\": 1}\n\nretry: 2000\ndata: \n\n";
+    let error = text
+        .strip_prefix(explicit)
+        .unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        error.starts_with(r#"data: {"error": "expected value"#),
+        "{error}"
+    );
     let nothing = App::streaming(|_: Value| stream::empty::<u8>());
     assert_eq!(invoke(nothing, "1").await, (200, String::new()));
 }

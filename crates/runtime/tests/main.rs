@@ -5,11 +5,15 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod compile_errors;
 mod handlers;
 mod lifecycle;
+mod payloads;
+mod replies;
 mod routes;
 mod streams;
 mod support;
+mod test_agent;
 
 #[test]
 fn no_test_file_is_forgotten() {

@@ -314,6 +314,34 @@ fn the_encoder_writes_these_bytes() {
 }
 
 #[test]
+fn a_built_event_is_one_event_whatever_its_fields_hold() {
+    let built = Event::json(&serde_json::json!({ "text": "a\nb" })).unwrap();
+    for (event, bytes) in [
+        (built.clone(), &b"data: {\"text\": \"a\\nb\"}\n\n"[..]),
+        (
+            built
+                .clone()
+                .event("token")
+                .id("7")
+                .retry(std::time::Duration::from_micros(1_500_999)),
+            b"event: token\nid: 7\nretry: 1500\ndata: {\"text\": \"a\\nb\"}\n\n",
+        ),
+        (
+            Event::data("x").event("a\ndata: b").id("7\r\ndata: c"),
+            b"event: a data: b\ndata: x\n\n",
+        ),
+        (
+            Event::data("x").retry(std::time::Duration::MAX),
+            b"retry: 18446744073709551615\ndata: x\n\n",
+        ),
+    ] {
+        assert_eq!(encoded(&event), bytes, "{event:?}");
+    }
+    let no_json = std::collections::BTreeMap::from([((1, 2), 3)]);
+    assert!(Event::json(&no_json).is_err());
+}
+
+#[test]
 fn json_is_framed_as_it_is() {
     for (json, bytes) in [
         (&br#""hello""#[..], &b"data: \"hello\"\n\n"[..]),
