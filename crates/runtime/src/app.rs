@@ -165,7 +165,8 @@ impl App {
     /// `Vec<u8>`, `bytes::Bytes`, an `axum::body::Body`, or any other `http_body::Body` of bytes.
     ///
     /// A body that takes time is polled on the agent's threads, some 64 frames ahead of a slow caller, and dropped the moment the
-    /// caller goes away. An error in it goes to the log and cuts the answer off.
+    /// caller goes away. An error in it goes to the log and cuts the answer off. Until it has returned its response, a handler is
+    /// a plain invocation ([`App::when_caller_leaves`]).
     ///
     /// ```
     /// use agentcore_runtime::{App, StatusCode};
@@ -187,7 +188,7 @@ impl App {
     }
 
     /// Creates an agent that chooses for each invocation how to answer it: the handler returns a [`Reply`](crate::Reply), or a
-    /// `Result` of one.
+    /// `Result` of one. Until then it is a plain invocation ([`App::when_caller_leaves`]).
     ///
     /// ```
     /// use agentcore_runtime::{App, Context, Failure, Reply, StatusCode};
