@@ -48,7 +48,7 @@ impl App {
     ///
     /// The handler is an `fn` or `async fn` of `(payload)` or `(payload, Context)`. The payload is a
     /// `serde_json::Value` or any `Deserialize` type that borrows nothing. The result is any `Serialize` value, or a `Result` of
-    /// one: its error answers 500 with the error's text, or, if it is a [`Failure`], whatever that says. An error may be any
+    /// one: its error answers 500 with the error's text, or, if it is a [`Failure`](crate::Failure), whatever that says. An error may be any
     /// `std::error::Error`, a boxed one (`Box<dyn Error + Send + Sync>`, `anyhow::Error`), or a text.
     ///
     /// ```
