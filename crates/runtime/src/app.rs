@@ -48,7 +48,7 @@ impl App {
     ///
     /// The handler is an `fn` or `async fn` of `(payload)` or `(payload, Context)`. The payload is a
     /// `serde_json::Value` or any `Deserialize` type that borrows nothing. The result is any `Serialize` value, or a `Result` of
-    /// one: its error answers 500 with the error's text, or, if it is a [`Failure`], whatever that says. An error may be any
+    /// one: its error answers 500 with the error's text, or, if it is a [`Failure`](crate::Failure), whatever that says. An error may be any
     /// `std::error::Error`, a boxed one (`Box<dyn Error + Send + Sync>`, `anyhow::Error`), or a text.
     ///
     /// ```
@@ -73,8 +73,8 @@ impl App {
     ///
     /// # State
     ///
-    /// What all invocations share, such as a client or a model, a closure takes along in an [`Arc`]: an asynchronous closure
-    /// lends it to each call, and a method becomes a handler the same way.
+    /// What all invocations share, such as a client of a model, a closure takes along in an [`Arc`], and gives each call a clone
+    /// of its own. A method becomes a handler the same way.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -165,7 +165,8 @@ impl App {
     /// `Vec<u8>`, `bytes::Bytes`, an `axum::body::Body`, or any other `http_body::Body` of bytes.
     ///
     /// A body that takes time is polled on the agent's threads, some 64 frames ahead of a slow caller, and dropped the moment the
-    /// caller goes away. An error in it goes to the log and cuts the answer off.
+    /// caller goes away. An error in it goes to the log and cuts the answer off. Until it has returned its response, a handler is
+    /// a plain invocation ([`App::when_caller_leaves`]).
     ///
     /// ```
     /// use agentcore_runtime::{App, StatusCode};
@@ -187,7 +188,7 @@ impl App {
     }
 
     /// Creates an agent that chooses for each invocation how to answer it: the handler returns a [`Reply`](crate::Reply), or a
-    /// `Result` of one.
+    /// `Result` of one. Until then it is a plain invocation ([`App::when_caller_leaves`]).
     ///
     /// ```
     /// use agentcore_runtime::{App, Context, Failure, Reply, StatusCode};

@@ -179,15 +179,12 @@ impl<R: 'static, M: 'static> Wait<Now<M>> for R {
         async { work.await.flatten() }
     }
 
-    fn open<C, T>(
-        call: C,
-        made: Made<R, T>,
-    ) -> impl Future<Output = Result<T, Failure>> + Send + use<R, M, C, T>
+    async fn open<C, T>(call: C, made: Made<R, T>) -> Result<T, Failure>
     where
         C: FnOnce() -> Result<R, Failure> + Send + 'static,
         T: Send + 'static,
     {
-        async move { made(call()?) }
+        made(call()?)
     }
 }
 
@@ -208,15 +205,12 @@ impl<R: Future + Send + 'static> Wait<Later> for R {
         async { work.await.flatten() }
     }
 
-    fn open<C, T>(
-        call: C,
-        made: Made<R::Output, T>,
-    ) -> impl Future<Output = Result<T, Failure>> + Send + use<R, C, T>
+    async fn open<C, T>(call: C, made: Made<R::Output, T>) -> Result<T, Failure>
     where
         C: FnOnce() -> Result<R, Failure> + Send + 'static,
         T: Send + 'static,
     {
-        async move { made(call()?.await) }
+        made(call()?.await)
     }
 }
 

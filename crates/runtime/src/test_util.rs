@@ -3,7 +3,11 @@
 //! Requests go through the same routes, layers and threads as in a server; only connections are missing, and with them what they
 //! bound: slow callers and the drain. WebSockets need a connection.
 
-use std::collections::VecDeque;
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "`TestAgent` says it for all of them"
+)]
+
 use std::fmt;
 
 use agentcore_protocol::header::SESSION_ID;
@@ -192,16 +196,13 @@ impl TestAnswer {
         );
         let mut decoder = sse::Decoder::new();
         decoder.push(&self.body);
-        let mut events = VecDeque::new();
-        while let Some(event) = decoder.next() {
-            events.push_back(event);
-        }
+        let events = std::iter::from_fn(|| decoder.next()).collect();
         assert_eq!(
             decoder.finish(),
             None,
             "the stream ends within an event: {self:?}"
         );
-        events.into()
+        events
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use agentcore_runtime::{App, Context, Failure, StatusCode, sse};
+use agentcore_runtime::{App, Context, Failure, StatusCode, TestAgent, sse};
 use futures_util::{Stream, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -65,6 +68,33 @@ async fn sync_and_async_functions_and_closures_are_handlers() {
             (200, receipt.to_owned())
         );
     }
+}
+
+/// What the calls of an app share.
+struct Counter(AtomicU64);
+
+impl Counter {
+    async fn count(&self, step: u64) -> u64 {
+        self.0.fetch_add(step, Ordering::Relaxed) + step
+    }
+}
+
+#[tokio::test]
+async fn calls_share_what_a_closure_took_along() {
+    let counter = Arc::new(Counter(AtomicU64::new(0)));
+    let shared = Arc::clone(&counter);
+    let app = App::new(move |step: u64| {
+        let counter = Arc::clone(&shared);
+        async move { counter.count(step).await }
+    });
+    let agent = TestAgent::new(app);
+    assert_eq!(agent.invoke(2).await.json(), 2);
+    assert_eq!(agent.invoke(3).await.json(), 5);
+    let app = App::new({
+        let counter = Arc::clone(&counter);
+        move |_: Value| counter.0.load(Ordering::Relaxed)
+    });
+    assert_eq!(TestAgent::new(app).invoke(1).await.json(), 5);
 }
 
 #[tokio::test]
@@ -303,6 +333,22 @@ async fn events_may_be_values_results_or_explicit() {
     assert!(text.contains("event: tick\n"), "{text}");
     assert!(text.contains("id: 1\n"), "{text}");
     assert!(text.ends_with("data: now\n\n"), "{text}");
+    let built = App::streaming(async |payload: Value| {
+        stream::iter([
+            sse::Event::json(&payload).map(|event| event.event("token").id("7")),
+            Ok(sse::Event::data("").retry(Duration::from_secs(2))),
+            serde_json::from_str::<u8>("x").map(|_| sse::Event::data("never")),
+        ])
+    });
+    let text = invoke(built, r#"{"a":1}"#).await.1;
+    let explicit = "event: token\nid: 7\ndata: {\"a\": 1}\n\nretry: 2000\ndata: \n\n";
+    let error = text
+        .strip_prefix(explicit)
+        .unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        error.starts_with(r#"data: {"error": "expected value"#),
+        "{error}"
+    );
     let nothing = App::streaming(|_: Value| stream::empty::<u8>());
     assert_eq!(invoke(nothing, "1").await, (200, String::new()));
 }

@@ -15,7 +15,7 @@ use futures_util::{Stream, StreamExt, stream};
 use http::Response;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tower::ServiceExt;
@@ -263,16 +263,27 @@ async fn a_caller_who_leaves_a_silent_body_or_stream_cancels_it_at_once() {
 
 #[tokio::test]
 async fn a_body_that_fails_cuts_the_answer_off() {
-    let app = App::http(|_: Value| {
-        let chunks = [Ok("first"), Err(Broken)];
-        Response::new(Body::from_stream(stream::iter(chunks)))
+    let fail = Arc::new(Notify::new());
+    let wait = Arc::clone(&fail);
+    let app = App::http(move |_: Value| {
+        let wait = Arc::clone(&wait);
+        let failing = stream::once(async move {
+            wait.notified().await;
+            Err(Broken)
+        });
+        Response::new(Body::from_stream(
+            stream::iter([Ok("first")]).chain(failing),
+        ))
     });
     let server = Server::start(app).await;
-    let client = reqwest::Client::new();
-    let answer = client.post(server.url("/invocations")).body("1").send();
-    let answer = answer.await.unwrap();
-    assert_eq!(answer.status(), 200, "it was sent before the body failed");
-    assert!(expect("the end", answer.text()).await.is_err());
+    let mut stream = connect(&server).await;
+    let head = read_until(&mut stream, "first\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+    fail.notify_one();
+    let mut rest = Vec::new();
+    let end = stream.read_to_end(&mut rest);
+    expect("the connection to end", end).await.unwrap();
+    assert!(rest.is_empty(), "the chunk that marks the end is missing");
 }
 
 /// A body that says how long it is and comes in pieces.

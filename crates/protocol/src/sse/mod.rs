@@ -62,10 +62,8 @@ impl Event {
     ///
     /// Fails if `value` refuses to be serialized, or has a map whose keys are not text, numbers or booleans.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Self> {
-        let text = json::to_spaced_vec(value)?;
-        Ok(Self::data(
-            String::from_utf8(text).expect("JSON is written as UTF-8"),
-        ))
+        let text = String::from_utf8(json::to_spaced_vec(value)?);
+        text.map(Self::data).map_err(serde::ser::Error::custom)
     }
 
     /// Names the event's type. Receivers take no line break in it: one is sent as a space.

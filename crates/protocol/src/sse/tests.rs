@@ -323,7 +323,7 @@ fn a_built_event_is_one_event_whatever_its_fields_hold() {
                 .clone()
                 .event("token")
                 .id("7")
-                .retry(std::time::Duration::from_micros(1_500_999)),
+                .retry(Duration::from_micros(1_500_999)),
             b"event: token\nid: 7\nretry: 1500\ndata: {\"text\": \"a\\nb\"}\n\n",
         ),
         (
@@ -331,7 +331,7 @@ fn a_built_event_is_one_event_whatever_its_fields_hold() {
             b"event: a data: b\ndata: x\n\n",
         ),
         (
-            Event::data("x").retry(std::time::Duration::MAX),
+            Event::data("x").retry(Duration::MAX),
             b"retry: 18446744073709551615\ndata: x\n\n",
         ),
     ] {

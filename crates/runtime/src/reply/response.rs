@@ -136,7 +136,56 @@ impl Payload {
     }
 }
 
-/// Describes a body that failed, by what was behind the wrapping.
+/// Describes a body that failed, by what is within the wrappings that bodies put around it.
 pub(super) fn body_failed(error: axum::Error) -> Failure {
-    Failure::from_error(&*error.into_inner())
+    let mut inner = error.into_inner();
+    loop {
+        match inner.downcast::<axum::Error>() {
+            Ok(wrapping) => inner = wrapping.into_inner(),
+            Err(error) => return Failure::from_error(&*error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body_util::Full;
+
+    use super::*;
+
+    /// Returns the bytes of a body that was there whole.
+    fn whole<M>(body: impl IntoBody<M>) -> Option<Bytes> {
+        match Payload::Streamed(None, body.into_body()).read().unwrap() {
+            Payload::Whole(bytes) => Some(bytes),
+            Payload::Streamed(..) => None,
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_there_need_no_task_of_their_own() {
+        let bytes = || Bytes::from_static(b"hello");
+        for found in [
+            whole("hello"),
+            whole("hello".to_owned()),
+            whole(b"hello".to_vec()),
+            whole(&b"hello"[..]),
+            whole(bytes()),
+            whole(Full::new(bytes())),
+            whole(Body::from("hello")),
+        ] {
+            assert_eq!(found, Some(bytes()));
+        }
+        for found in [whole(()), whole(Body::empty()), whole(String::new())] {
+            assert_eq!(found, Some(Bytes::new()));
+        }
+    }
+
+    #[test]
+    fn what_takes_time_is_not_waited_for() {
+        let ready = stream::iter([Ok::<_, axum::Error>(Bytes::from_static(b"hello"))]);
+        assert_eq!(whole(Body::from_stream(ready)), None);
+        let silent = stream::pending::<Result<Bytes, axum::Error>>();
+        assert_eq!(whole(Body::from_stream(silent)), None);
+    }
 }

@@ -11,6 +11,4 @@ async fn counts(_: Value) -> usize {
 
 fn main() {
     let _ = App::new(counts);
-    let shared = Rc::new(1);
-    let _ = App::new(move |_: Value| *shared);
 }
