@@ -166,9 +166,10 @@ impl Line {
     fn key(&mut self, field: &Field) {
         let key = field.name();
         let is_reserved = RESERVED.contains(&key) || IDS.iter().any(|(_, id)| *id == key);
-        let key = match is_reserved {
-            true => Cow::Owned(format!("{key}_")),
-            false => Cow::Borrowed(key),
+        let key = if is_reserved {
+            Cow::Owned(format!("{key}_"))
+        } else {
+            Cow::Borrowed(key)
         };
         begin(self.style, &mut self.others, &key);
     }

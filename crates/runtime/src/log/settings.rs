@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_failure_to_read_the_environment_is_passed_on() {
-        let failed = LogSettings::from_variables(|name| Err::<Option<String>, _>(name));
+        let failed = LogSettings::from_variables(Err::<Option<String>, &str>);
         assert_eq!(failed.unwrap_err(), "RUST_LOG");
     }
 }

@@ -130,7 +130,7 @@ mod tests {
         let painted = |color| {
             written(|out| {
                 painted(out, color, Paint::Level(Level::ERROR), |out| {
-                    out.extend_from_slice(b"x")
+                    out.extend_from_slice(b"x");
                 });
             })
         };
