@@ -55,7 +55,9 @@ impl Agents {
         let router = |app: App| app.threads(Threads::Shared).router();
         let any = router(App::new(async |payload: Value| payload));
         let typed = router(App::new(async |order: Order| order));
-        let streaming = router(App::streaming(async |payload: Value| stream::iter([payload])));
+        let streaming = router(App::streaming(async |payload: Value| {
+            stream::iter([payload])
+        }));
         drop(entered);
         Self {
             runtime,
@@ -71,7 +73,11 @@ impl Agents {
         self.runtime.block_on(async {
             let Ok(answer) = router.clone().oneshot(request).await;
             let status = answer.status().as_u16();
-            let body = answer.into_body().collect().await.expect("a body in memory");
+            let body = answer
+                .into_body()
+                .collect()
+                .await
+                .expect("a body in memory");
             (status, body.to_bytes().to_vec())
         })
     }
@@ -92,7 +98,7 @@ fuzz_target!(|input: &[u8]| {
         }
         1 => {
             let (status, answer) = agents.invoke(&agents.typed, body);
-            let order = serde_json::from_slice::<Order>(body);
+            let order = serde_json::from_slice::<Order>(without_mark(body));
             match status {
                 200 => {
                     let answered: Order = serde_json::from_slice(&answer).expect("an order");
@@ -102,8 +108,6 @@ fuzz_target!(|input: &[u8]| {
                         serde_json::to_value(sent).expect("an order")
                     );
                 }
-                // A float can be read and not be written, if it is infinite.
-                500 => assert!(order.is_ok()),
                 status => refused(status, &answer),
             }
         }
@@ -125,18 +129,26 @@ fuzz_target!(|input: &[u8]| {
 fn check(status: u16, answer: &[u8], body: &[u8]) {
     if status == 200 {
         let answered: Value = serde_json::from_slice(answer).expect("an answer is JSON");
-        // A byte order mark is allowed, and no part of the JSON.
-        let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        let sent: Value = serde_json::from_slice(body).expect("what was answered was read");
+        let sent = serde_json::from_slice::<Value>(without_mark(body));
+        let sent = sent.expect("what was answered was read");
         assert_eq!(answered, sent);
     } else {
         refused(status, answer);
-        assert!(serde_json::from_slice::<Value>(body).is_err(), "JSON is read");
+        let sent = serde_json::from_slice::<Value>(without_mark(body));
+        assert!(sent.is_err(), "JSON is read");
     }
 }
 
 fn refused(status: u16, answer: &[u8]) {
     assert_eq!(status, 400);
     let error: Value = serde_json::from_slice(answer).expect("an error is JSON");
-    assert!(error["error"].is_string() && error["details"].is_string(), "{error}");
+    assert!(
+        error["error"].is_string() && error["details"].is_string(),
+        "{error}"
+    );
+}
+
+/// A byte order mark is allowed, and no part of the JSON.
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }

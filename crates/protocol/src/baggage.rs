@@ -167,9 +167,10 @@ impl ConfigBundleRef {
             }
             _ => false,
         };
-        match is_bundle {
-            true => Ok(Self { arn, version }),
-            false => Err(InvalidBundleArn { arn }),
+        if is_bundle {
+            Ok(Self { arn, version })
+        } else {
+            Err(InvalidBundleArn { arn })
         }
     }
 

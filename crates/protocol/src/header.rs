@@ -213,9 +213,12 @@ mod tests {
     fn in_mixed_case(name: &str, upper: &[bool]) -> String {
         name.chars()
             .zip(upper.iter().cycle())
-            .map(|(letter, &upper)| match upper {
-                true => letter.to_ascii_uppercase(),
-                false => letter,
+            .map(|(letter, &upper)| {
+                if upper {
+                    letter.to_ascii_uppercase()
+                } else {
+                    letter
+                }
             })
             .collect()
     }

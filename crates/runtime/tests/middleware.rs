@@ -116,15 +116,12 @@ async fn a_layer_covers_the_routes_that_were_there_before_it() {
 
 #[tokio::test]
 async fn a_layer_may_answer_in_the_agents_place() {
-    let app = echo().layer(from_fn(async |request: Request, next: Next| match request
-        .headers()
-        .contains_key("x-key")
-    {
-        true => next.run(request).await,
-        false => http::Response::builder()
-            .status(401)
-            .body("no key".into())
-            .unwrap(),
+    let app = echo().layer(from_fn(async |request: Request, next: Next| {
+        if request.headers().contains_key("x-key") {
+            return next.run(request).await;
+        }
+        let refusal = http::Response::builder().status(401);
+        refusal.body("no key".into()).unwrap()
     }));
     let router = app.router();
     let refused = send(router.clone(), invocation("1")).await;
@@ -203,6 +200,6 @@ async fn a_served_app_has_its_layers_and_routes_too() {
         .await
         .unwrap();
     assert_eq!(events.text().await.unwrap(), "data: \"red\"\n\n");
-    let served = expect("the server to end", server.stop()).await;
-    served.unwrap().unwrap();
+    let ended = expect("the server to end", server.stop()).await;
+    ended.unwrap().unwrap();
 }

@@ -24,12 +24,15 @@ pub(super) const IDS: [(&str, &str); 4] = [
     ("span_id", "spanId"),
 ];
 
+/// Takes one line, its line break included.
+pub(super) type Write = Box<dyn Fn(&[u8]) + Send + Sync>;
+
 /// Writes events as lines.
 pub(super) struct Lines {
     /// In here and not in a filter around it: of two layers each would keep books about every span.
     pub(super) levels: Targets,
     pub(super) style: Style,
-    pub(super) write: Box<dyn Fn(&[u8]) + Send + Sync>,
+    pub(super) write: Write,
 }
 
 impl Lines {

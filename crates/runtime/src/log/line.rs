@@ -45,6 +45,8 @@ pub(super) struct Line {
     /// `, "requestId": "…"` or ` requestId=…`, or nothing; in the order of [`IDS`].
     ids: [Vec<u8>; IDS.len()],
     others: Vec<u8>,
+    /// What stands under the line, where people read it: values of several lines.
+    below: Vec<u8>,
     text: Vec<u8>,
     /// For values that are looked at before they are written.
     scratch: String,
@@ -73,6 +75,7 @@ impl Line {
             message,
             ids,
             others,
+            below,
             text,
             scratch,
             timestamps: _,
@@ -80,7 +83,7 @@ impl Line {
         *old_style = style;
         *secrets = None;
         scratch.clear();
-        for part in ids.iter_mut().chain([message, others, text]) {
+        for part in ids.iter_mut().chain([message, others, below, text]) {
             // One huge line must not cost its memory for ever.
             part.shrink_to(64 * 1024);
             part.clear();
@@ -125,6 +128,7 @@ impl Line {
             Style::Text { .. } if self.text.len() > begin => self.text.insert(begin, b' '),
             Style::Text { .. } => {}
         }
+        self.text.extend_from_slice(&self.below);
         self.text.push(b'\n');
         &self.text
     }
@@ -166,9 +170,10 @@ impl Line {
     fn key(&mut self, field: &Field) {
         let key = field.name();
         let is_reserved = RESERVED.contains(&key) || IDS.iter().any(|(_, id)| *id == key);
-        let key = match is_reserved {
-            true => Cow::Owned(format!("{key}_")),
-            false => Cow::Borrowed(key),
+        let key = if is_reserved {
+            Cow::Owned(format!("{key}_"))
+        } else {
+            Cow::Borrowed(key)
         };
         begin(self.style, &mut self.others, &key);
     }
@@ -189,6 +194,8 @@ impl Visit for Line {
             .map_or(Cow::Borrowed(text), |secrets| secrets.redact(text));
         if field.name() == "message" {
             self.set_message(&text);
+        } else if self.style != Style::Json && text.contains('\n') {
+            text::block(field.name(), &text, &mut self.below);
         } else {
             self.key(field);
             value(self.style, &mut self.others, &text);

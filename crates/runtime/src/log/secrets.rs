@@ -57,6 +57,8 @@ fn secret_of(name: &HeaderName, value: &HeaderValue) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn redacted(headers: &[(&str, &str)], text: &str) -> Option<String> {
@@ -108,6 +110,26 @@ mod tests {
             (&[], "", None),
         ] {
             assert_eq!(redacted(headers, text).as_deref(), expected, "{headers:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_secret_is_left(
+            secrets in proptest::collection::vec("[ab=]{8,12}", 1..4),
+            words in proptest::collection::vec("[ab=]{0,12}", 0..8),
+            order in proptest::collection::vec(any::<proptest::sample::Index>(), 0..8),
+        ) {
+            let picked = order.iter().map(|index| index.get(&secrets).as_str());
+            let text: String = words.iter().map(String::as_str).chain(picked).collect();
+            let headers: Vec<(&str, &str)> =
+                secrets.iter().map(|secret| ("cookie", secret.as_str())).collect();
+            let redacted = redacted(&headers, &text).unwrap();
+            for secret in &secrets {
+                prop_assert!(!redacted.contains(secret), "{} in {}", secret, redacted);
+            }
+            let is_untouched = !secrets.iter().any(|secret| text.contains(secret));
+            prop_assert_eq!(redacted == text, is_untouched);
         }
     }
 }

@@ -30,7 +30,8 @@ pub enum LogFormat {
     /// One JSON object a line, with the keys of the reference SDK's log.
     Json,
     /// For people: time (UTC), level, message, then the ids and what else there is, as `key=value`. Control characters are
-    /// escaped, so that nothing that is logged can command the terminal.
+    /// escaped, so that nothing that is logged can command the terminal. Values of several lines, such as the stack trace of a panic
+    /// (`RUST_BACKTRACE=1`), stand under the line.
     Text,
 }
 
@@ -186,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_failure_to_read_the_environment_is_passed_on() {
-        let failed = LogSettings::from_variables(|name| Err::<Option<String>, _>(name));
+        let failed = LogSettings::from_variables(Err::<Option<String>, &str>);
         assert_eq!(failed.unwrap_err(), "RUST_LOG");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use agentcore_protocol::trace::TraceContext;
 use tracing::{Span, field};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
@@ -23,7 +24,7 @@ pub(crate) fn invocation_span(context: &Context) -> Span {
         request_id = context.request_id(),
         session_id = context.session_id().map(SessionId::as_str),
         trace_id = trace.map(|it| field::display(it.trace_id())),
-        span_id = trace.and_then(|it| it.span_id()).map(field::display),
+        span_id = trace.and_then(TraceContext::span_id).map(field::display),
     );
     keep_secrets(&span, context);
     span
@@ -35,11 +36,11 @@ fn keep_secrets(span: &Span, context: &Context) {
         if !dispatch.is::<Lines>() {
             return;
         }
-        let registry = dispatch.downcast_ref::<Registry>();
-        let Some(span) = registry.and_then(|registry| registry.span(id)) else {
+        let Some(secrets) = Secrets::among(context.headers()) else {
             return;
         };
-        if let Some(secrets) = Secrets::among(context.headers()) {
+        let registry = dispatch.downcast_ref::<Registry>();
+        if let Some(span) = registry.and_then(|registry| registry.span(id)) {
             let mut extensions = span.extensions_mut();
             let mut marks: Marks = extensions.remove().unwrap_or_default();
             marks.secrets = Some(Arc::new(secrets));

@@ -196,11 +196,15 @@ fn lines_for_people_are_short_safe_and_in_order() {
     invocation_span(&secret).in_scope(|| {
         tracing::warn!(target: "my_agent", token = TOKEN, n = 0.5, ok = true, "\u{1b}[2J{TOKEN}\n");
         tracing::error!(target: LOGGER, errorType = "T", cause = ?None::<u8>, "Invocation failed (0.003s)");
+        tracing::info!(target: "my_agent", trace = "1: a\n  2: b\u{7}\n", n = 1, "x");
     });
     let text = captured.text();
     let lines: Vec<&str> = text
         .lines()
         .map(|line| {
+            if line.starts_with("    ") {
+                return line;
+            }
             let (time, rest) = line.split_once(' ').unwrap();
             assert_eq!(time.len(), "12:03:44.123Z".len(), "{time}");
             rest
@@ -212,6 +216,10 @@ fn lines_for_people_are_short_safe_and_in_order() {
             "INFO  Listening",
             r#"WARN  my_agent: \u{1b}[2J[redacted]\n  requestId=r-8 sessionId="my session" token=[redacted] n=0.5 ok=true"#,
             r#"ERROR Invocation failed (0.003s)  requestId=r-8 sessionId="my session" errorType=T cause=None"#,
+            r#"INFO  my_agent: x  requestId=r-8 sessionId="my session" n=1"#,
+            "    trace:",
+            "      1: a",
+            r"        2: b\u{7}",
         ]
     );
 }

@@ -77,6 +77,17 @@ pub(super) fn value(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Adds a value of several lines under its key; all are set in, so that none looks like a line of the log's own.
+pub(super) fn block(key: &str, text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"\n    ");
+    out.extend_from_slice(key.as_bytes());
+    out.push(b':');
+    for line in text.lines() {
+        out.extend_from_slice(b"\n      ");
+        escape(line, out);
+    }
+}
+
 /// Control characters, and the invisible ones that reorder text.
 fn is_obeyed(letter: char) -> bool {
     letter.is_control()
@@ -130,7 +141,7 @@ mod tests {
         let painted = |color| {
             written(|out| {
                 painted(out, color, Paint::Level(Level::ERROR), |out| {
-                    out.extend_from_slice(b"x")
+                    out.extend_from_slice(b"x");
                 });
             })
         };
