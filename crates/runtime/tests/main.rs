@@ -7,6 +7,7 @@
 
 mod handlers;
 mod lifecycle;
+mod limits;
 mod routes;
 mod streams;
 mod support;
