@@ -161,7 +161,8 @@ async fn every_503_says_when_to_come_again() {
     let around = |outcome| {
         agentcore_runtime::router(Arc::new(Unavailable(outcome)), ServerSettings::default())
     };
-    let rows: [(fn() -> Outcome, &str); 3] = [
+    type Make = fn() -> Outcome;
+    let rows: [(Make, &str); 3] = [
         (
             || Outcome::Failed(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "full")),
             "1",
