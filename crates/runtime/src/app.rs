@@ -48,7 +48,7 @@ impl App {
     ///
     /// The handler is an `fn` or `async fn` of `(payload)` or `(payload, Context)`. The payload is a
     /// `serde_json::Value` or any `Deserialize` type. The result is any `Serialize` value, or a `Result` of one:
-    /// its error answers 500 with the error's text, or, if it is a [`Failure`], whatever that says.
+    /// its error answers 500 with the error's text, or, if it is a [`Failure`](crate::Failure), whatever that says.
     ///
     /// ```
     /// use agentcore_runtime::{App, Context, Failure, StatusCode};
@@ -80,8 +80,9 @@ impl App {
     ///
     /// The handler takes what [`App::new`]'s takes and returns a `futures::Stream`, or a `Result` of one. Every item is sent
     /// as it comes: any `Serialize` value, a `Result` of one, or an [`sse::Event`](crate::sse::Event). An error
-    /// becomes the stream's last event; only a [`Failure`] that is its first item chooses the status of the answer, which
-    /// therefore begins with the first item, and after a second at the latest. The stream may run some 64 items ahead of a slow caller, and then waits.
+    /// becomes the stream's last event; only a [`Failure`](crate::Failure) that is its first item chooses the status of the
+    /// answer, which therefore begins with the first item, and after a second at the latest. The stream may run some 64
+    /// items ahead of a slow caller, and then waits.
     ///
     /// ```
     /// use agentcore_runtime::{App, Stream};

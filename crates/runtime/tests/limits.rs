@@ -207,27 +207,35 @@ async fn ping_is_busy_while_invoking_if_the_app_wants_that() {
 
 #[tokio::test]
 async fn an_invocation_ends_at_its_limit_whether_it_runs_or_waits() {
-    let (app, entered, dropped) = endless();
+    let (app, ..) = endless();
     let limits = Limits::default().running(1).invocation(SHORT);
     let server = Server::start(app.limits(limits)).await;
     let calls = tokio::join!(call(server.address), call(server.address));
     let told = (504, None, LIMIT_REACHED.to_owned());
     assert_eq!(calls.0, told);
     assert_eq!(calls.1, told);
-    expect("the handler to begin", entered.notified()).await;
-    expect("the handler to be dropped", dropped.notified()).await;
 }
 
 #[tokio::test]
-async fn an_invocation_ends_at_its_limit_though_its_caller_has_left() {
-    let (app, entered, dropped) = endless();
-    let app = app.when_caller_leaves(CallerLeaves::Finish);
-    let server = Server::start(app.limits(Limits::default().invocation(SHORT))).await;
-    let invoke = "POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1";
-    let stream = connect(&server, invoke).await;
-    expect("the handler to begin", entered.notified()).await;
-    drop(stream);
-    expect("the handler to be dropped", dropped.notified()).await;
+async fn the_work_ends_at_the_limit_whether_or_not_its_caller_has_left() {
+    for leaves in [false, true] {
+        let (app, entered, dropped) = endless();
+        let app = app.when_caller_leaves(CallerLeaves::Finish);
+        let server = Server::start(app.limits(Limits::default().invocation(SHORT))).await;
+        let invoke = "POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1";
+        // On a machine that stands still the limit may come before the handler begins.
+        let stream = loop {
+            let mut stream = connect(&server, invoke).await;
+            tokio::select! {
+                biased;
+                () = entered.notified() => break stream,
+                read = stream.read_u8() => assert_eq!(read.unwrap(), b'H'),
+            }
+        };
+        let stays = (!leaves).then_some(stream);
+        expect("the handler to be dropped", dropped.notified()).await;
+        drop(stays);
+    }
 }
 
 #[tokio::test]
@@ -299,8 +307,15 @@ async fn a_head_that_never_ends_and_a_connection_that_rests_are_closed() {
     let mut silent = connect(&server, "").await;
     assert_eq!(rest(&mut silent).await, "");
 
-    let mut idle = connect(&server, "GET /ping HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    assert!(rest(&mut idle).await.starts_with("HTTP/1.1 200 "));
+    // On a machine that stands still even the first head may come too late.
+    let answer = loop {
+        let mut idle = connect(&server, "GET /ping HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        let answer = rest(&mut idle).await;
+        if !answer.is_empty() {
+            break answer;
+        }
+    };
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 
     // One byte after the other, each soon after the last: the time is for the whole head.
     let (mut read, mut write) = connect(&server, "POST /invocations HTTP/1.1\r\n")
@@ -383,11 +398,12 @@ async fn a_ready_made_answer_beyond_the_limit_of_streams_ends_with_its_connectio
     for _ in 0..2 {
         let mut stream = connect(&server, invoke).await;
         let answer = rest(&mut stream).await;
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        assert!(
-            answer.ends_with("5\r\nbegun\r\n"),
-            "without an end: {answer}"
-        );
         expect("the body to be dropped", dropped.notified()).await;
+        // Nothing at all came if the limit was there before the head.
+        if !answer.is_empty() {
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            let is_cut = answer.ends_with("5\r\nbegun\r\n");
+            assert!(is_cut, "without an end: {answer}");
+        }
     }
 }
