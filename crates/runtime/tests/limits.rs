@@ -140,7 +140,8 @@ async fn a_stream_keeps_its_place_until_it_ends_or_its_caller_leaves() {
 
 #[tokio::test]
 async fn every_503_says_when_to_come_again() {
-    struct Unavailable(fn() -> Outcome);
+    type Make = fn() -> Outcome;
+    struct Unavailable(Make);
     impl Agent for Unavailable {
         fn invoke(&self, _: Invocation) -> BoxFuture<'static, Outcome> {
             Box::pin(std::future::ready((self.0)()))
@@ -161,7 +162,6 @@ async fn every_503_says_when_to_come_again() {
     let around = |outcome| {
         agentcore_runtime::router(Arc::new(Unavailable(outcome)), ServerSettings::default())
     };
-    type Make = fn() -> Outcome;
     let rows: [(Make, &str); 3] = [
         (
             || Outcome::Failed(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "full")),
