@@ -120,7 +120,9 @@ impl App {
     ///
     /// The handler takes what [`App::new`]'s takes and returns a `futures::Stream`, or a `Result` of one. Every item is sent
     /// as it comes: any `Serialize` value, an [`sse::Event`](crate::sse::Event), or a `Result` of either. An error
-    /// becomes the stream's last event. The stream may run some 64 items ahead of a slow caller, and then waits.
+    /// becomes the stream's last event; only a [`Failure`](crate::Failure) that is its first item chooses the status of the
+    /// answer, which therefore begins with the first item, and after a second at the latest. The stream may run some 64
+    /// items ahead of a slow caller, and then waits.
     ///
     /// ```
     /// use agentcore_runtime::{App, Stream};

@@ -6,6 +6,8 @@
 
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as TaskContext, Poll};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -108,19 +110,32 @@ impl Isolate {
         T: Send + 'static,
         W: Future<Output = T> + Send + 'static,
     {
+        let caller = Caller::of(&terms);
+        let has_left = Arc::clone(&caller.has_left);
         let work = async move {
             let Terms { deadline, hold } = terms;
             let _kept = hold;
-            match deadline {
-                None => Ok(work.await),
-                Some(at) => timeout_at(at, work).await.map_err(|_| deadline_reached()),
-            }
+            let Some(at) = deadline else {
+                return Ok(work.await);
+            };
+            timeout_at(at, work).await.map_err(|_| {
+                let limit = deadline_reached();
+                if has_left.load(Ordering::Relaxed) {
+                    tracing::error!(
+                        target: LOGGER,
+                        errorType = limit.error_type(),
+                        "Invocation ended at its limit, after its caller had left"
+                    );
+                }
+                limit
+            })
         };
         let work = work.instrument(Span::current());
         let task = self.spawn(self.plain.track_future(work));
         let cancels = self.caller_leaves == CallerLeaves::Cancel;
         let mut task = Work { task, cancels };
         async move {
+            let _caller = caller;
             let ended = (&mut task.task).await;
             ended.map_err(lost).flatten()
         }
@@ -375,10 +390,66 @@ impl<T> Drop for Work<T> {
     }
 }
 
+/// The caller of an invocation, who may leave before it ends: nobody else tells then how it ended.
+struct Caller {
+    has_left: Arc<AtomicBool>,
+    deadline: Option<Instant>,
+}
+
+impl Caller {
+    fn of(terms: &Terms) -> Self {
+        Self {
+            has_left: Arc::default(),
+            deadline: terms.deadline,
+        }
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        // At the deadline itself it is the server that leaves, and tells.
+        if self.deadline.is_some_and(|at| Instant::now() < at) {
+            self.has_left.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Describes a task that ended without a result.
 fn lost(error: JoinError) -> Failure {
     match error.try_into_panic() {
         Ok(panic) => Failure::from_panic(&*panic),
         Err(_) => shutting_down(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::log::Captured;
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_ends_at_its_limit_is_told_by_one_side() {
+        for leaves in [false, true] {
+            let captured = Captured::start();
+            let isolate = Isolate::start(Threads::Shared, CallerLeaves::Finish).unwrap();
+            let terms = Terms {
+                deadline: Some(Instant::now() + Duration::from_secs(1)),
+                hold: Hold::default(),
+            };
+            let mut waiting = Box::pin(isolate.run(terms, std::future::pending::<()>()));
+            assert!(waiting.as_mut().now_or_never().is_none());
+            if leaves {
+                drop(waiting);
+            } else {
+                assert_eq!(waiting.await, Err(deadline_reached()));
+            }
+            isolate.finish(Duration::from_secs(9)).await;
+            let told = captured.lines().concat();
+            let line =
+                r#""ERROR", "message": "Invocation ended at its limit, after its caller had left""#;
+            assert_eq!(told.contains(line), leaves, "{told}");
+        }
     }
 }

@@ -1,14 +1,19 @@
 //! Servers on real sockets: headers of the wire, blocked agents, shutdown, and Unix sockets.
 
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread::available_parallelism;
+use std::time::Duration;
 
-use agentcore_runtime::{Address, App};
+use agentcore_runtime::{
+    Address, Agent, AgentStatus, App, BoxFuture, Invocation, Limits, Outcome, PingStatus,
+    ServerSettings,
+};
 use futures_util::{StreamExt, future, stream};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinSet;
 
 use crate::support::{Held, PATIENCE, Server, expect, held, read_until};
 
@@ -194,4 +199,136 @@ async fn a_unix_socket_serves_as_a_port_does() {
 
     stop.send(()).unwrap();
     expect("the server to end", serving).await.unwrap().unwrap();
+}
+
+const INVOKE: &[u8] = b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1";
+
+#[tokio::test]
+async fn who_waits_for_a_place_gets_it_while_the_server_drains() {
+    let (app, Held { entered, go_on, .. }) = held();
+    let app = app.limits(Limits::default().running(1).queued(1));
+    let server = Server::start(app).await;
+    let mut calls = JoinSet::new();
+    for _ in 0..3 {
+        let url = server.url("/invocations");
+        calls.spawn(async {
+            let answer = reqwest::Client::new().post(url).body("1").send();
+            answer.await.unwrap().status()
+        });
+    }
+    // The one who is refused shows that another waits.
+    assert_eq!(calls.join_next().await.unwrap().unwrap(), 503);
+    let serving = server.stop();
+    for _ in 0..2 {
+        expect("a handler to begin", entered.notified()).await;
+        go_on.notify_one();
+        assert_eq!(calls.join_next().await.unwrap().unwrap(), 200);
+    }
+    expect("the server to end", serving).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn the_drain_ends_though_callers_stay_and_do_not_read() {
+    let app = App::streaming(|_: Value| stream::repeat_with(|| "x".repeat(1024)));
+    let server = Server::start(app.drain(Duration::from_millis(200))).await;
+    let mut callers = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(INVOKE).await.unwrap();
+        // The status line and no more.
+        let mut begun = [0; 12];
+        stream.read_exact(&mut begun).await.unwrap();
+        callers.push(stream);
+    }
+    let serving = server.stop();
+    expect("the server to end", serving).await.unwrap().unwrap();
+    for mut stream in callers {
+        let mut rest = Vec::new();
+        // A reset or an end: what counts is that nothing holds the connection any more.
+        let _ = expect("the end", stream.read_to_end(&mut rest)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_agent_learns_of_the_end_first_and_of_the_drain_last() {
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    let agent = Arc::new(Ordered {
+        ended: Arc::clone(&ended),
+        go_on: Arc::new(Notify::new()),
+        entered: Notify::new(),
+    });
+    let server = Server::around(agent.clone(), ServerSettings::default()).await;
+    let call = reqwest::Client::new().post(server.url("/invocations"));
+    let call = tokio::spawn(call.body("1").send());
+    expect("the call to begin", agent.entered.notified()).await;
+    let serving = server.stop();
+    expect("the shutdown to begin", agent.entered.notified()).await;
+    agent.go_on.notify_one();
+    assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    expect("the server to end", serving).await.unwrap().unwrap();
+    assert_eq!(*ended.lock().unwrap(), ["shutdown", "answer", "drained"]);
+}
+
+/// Notes in which order things end.
+struct Ordered {
+    ended: Arc<Mutex<Vec<&'static str>>>,
+    go_on: Arc<Notify>,
+    entered: Notify,
+}
+
+impl Agent for Ordered {
+    fn invoke(&self, _: Invocation) -> BoxFuture<'static, Outcome> {
+        self.entered.notify_one();
+        let (ended, go_on) = (Arc::clone(&self.ended), Arc::clone(&self.go_on));
+        Box::pin(async move {
+            go_on.notified().await;
+            ended.lock().unwrap().push("answer");
+            Outcome::Json("1".into())
+        })
+    }
+
+    fn status(&self) -> AgentStatus {
+        AgentStatus::Ready(PingStatus::Healthy)
+    }
+
+    fn shutdown(&self, _: Duration) -> BoxFuture<'static, ()> {
+        self.ended.lock().unwrap().push("shutdown");
+        self.entered.notify_one();
+        Box::pin(std::future::ready(()))
+    }
+
+    fn drained(&self) -> BoxFuture<'static, ()> {
+        self.ended.lock().unwrap().push("drained");
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[tokio::test]
+async fn an_agent_whose_shutdown_never_ends_cannot_hold_the_server() {
+    struct Stuck;
+    impl Agent for Stuck {
+        fn invoke(&self, _: Invocation) -> BoxFuture<'static, Outcome> {
+            Box::pin(std::future::pending())
+        }
+
+        fn status(&self) -> AgentStatus {
+            AgentStatus::Ready(PingStatus::Healthy)
+        }
+
+        fn shutdown(&self, _: Duration) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+
+        fn drained(&self) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+    }
+    let agent = Arc::new(Stuck);
+    let settings = ServerSettings::default().drain(Duration::from_millis(100));
+    let server = Server::around(agent.clone(), settings).await;
+    expect("the server to end", server.stop())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(Arc::strong_count(&agent), 1, "nothing holds the agent");
 }

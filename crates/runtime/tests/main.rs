@@ -9,6 +9,7 @@ mod compile_errors;
 mod handlers;
 mod health;
 mod lifecycle;
+mod limits;
 mod logs;
 mod middleware;
 mod payloads;

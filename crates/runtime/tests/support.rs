@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentcore_runtime::{App, Body, Router};
+use agentcore_runtime::{Agent, App, Body, BoxFuture, Router, ServerSettings, serve_agent};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -74,12 +74,27 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(app: App) -> Self {
+        Self::of(|listener, stopped| tokio::spawn(app.serve(listener, stopped))).await
+    }
+
+    /// The same around any agent.
+    pub(crate) async fn around(agent: Arc<impl Agent>, settings: ServerSettings) -> Self {
+        Self::of(|listener, stopped| {
+            tokio::spawn(serve_agent(agent, listener.into(), settings, stopped))
+        })
+        .await
+    }
+
+    async fn of(
+        serve: impl FnOnce(TcpListener, BoxFuture<'static, ()>) -> JoinHandle<std::io::Result<()>>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(app.serve(listener, async {
+        let stopped = Box::pin(async {
             let _ = stopped.await;
-        }));
+        });
+        let serving = serve(listener, stopped);
         Self {
             address,
             stop,
