@@ -1,6 +1,7 @@
 //! What an answer has to say: nothing lost, nothing of another request, nothing of another session.
 
 use bytes::{Buf, BytesMut};
+use memchr::memmem;
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -111,7 +112,7 @@ impl Events {
 
     /// Checks the next event, and says whether there was a whole one.
     pub(crate) fn next(&mut self) -> Result<bool, Failure> {
-        let Some(end) = self.unread.windows(2).position(|it| it == b"\n\n") else {
+        let Some(end) = memmem::find(&self.unread, b"\n\n") else {
             return Ok(false);
         };
         let event = self.unread.split_to(end);

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 
 use bytes::{Buf, Bytes, BytesMut};
+use memchr::memchr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -116,10 +117,11 @@ impl Client {
     /// Reads to the end of a line, which is not part of it.
     async fn line(&mut self) -> Result<String, Failure> {
         loop {
-            if let Some(end) = self.read.windows(2).position(|it| it == b"\r\n") {
+            if let Some(end) = memchr(b'\n', &self.read) {
                 let line = self.read.split_to(end);
-                self.read.advance(2);
-                return Ok(String::from_utf8(line.to_vec())?);
+                self.read.advance(1);
+                let line = line.strip_suffix(b"\r").unwrap_or(&line);
+                return Ok(str::from_utf8(line)?.to_owned());
             }
             self.more().await?;
         }

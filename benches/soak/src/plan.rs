@@ -86,7 +86,7 @@ impl Ask {
         };
         let micros = match work {
             // A pause takes a millisecond at least, and long streams would take most of the time.
-            Work::Stream { events: 0..30, .. } => [0, 0, 100, 2000][rng.usize(..4)],
+            Work::Stream { events: 0..20, .. } => [0, 0, 100, 2000][rng.usize(..4)],
             Work::Stream { .. } => 0,
             Work::Task { .. } => rng.u64(..200_000),
             Work::Plain => rng.u64(..2000),
@@ -166,10 +166,11 @@ impl Work {
                 fails: rng.u8(..10) == 0,
             },
             68..88 => Self::Stream {
-                events: match rng.u8(..10) {
-                    0 => 0,
-                    1..9 => rng.u64(1..30),
-                    _ => rng.u64(100..1000),
+                events: match rng.u8(..40) {
+                    0..4 => 0,
+                    4..39 => rng.u64(1..20),
+                    // More than the runtime reads ahead, and than one write of it takes.
+                    _ => rng.u64(200..600),
                 },
                 end: match rng.u8(..20) {
                     0..13 => End::Whole,
@@ -228,9 +229,9 @@ impl Leave {
     }
 }
 
-/// A text of some bytes up to 200 KB, more often a short one.
+/// A text of some bytes up to 64 KB, more often a short one.
 fn text(rng: &mut Rng) -> String {
-    let len = 1usize << rng.u32(..18);
+    let len = 1usize << rng.u32(..17);
     let len = rng.usize(len / 2..=len);
     let letter = ["x", "ä", "世", "\"", "\n"][rng.usize(..5)];
     letter.repeat(len / letter.len())

@@ -49,6 +49,10 @@ async fn asynchronous(payload: Payload, context: Context) -> Value {
     plain(payload, context)
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a handler owns what it is given"
+)]
 fn plain(payload: Payload, context: Context) -> Value {
     thread::sleep(Duration::from_millis(payload.block_millis));
     let busy_until = Instant::now() + Duration::from_millis(payload.burn_millis);

@@ -11,7 +11,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use agentcore_runtime::{
-    App, Context, Failure, Reply, Router, RunError, SessionLimits, StatusCode, WebSocket,
+    App, Context, Failure, Reply, Router, RunError, SessionId, SessionLimits, StatusCode, WebSocket,
 };
 use axum::routing::get;
 use futures_util::{Stream, StreamExt, stream};
@@ -66,11 +66,15 @@ fn about(payload: &Payload, context: &Context) -> Value {
     json!({
         "nonce": payload.nonce,
         "request": context.request_id(),
-        "session": context.session_id().map(|id| id.as_str()),
+        "session": context.session_id().map(SessionId::as_str),
     })
 }
 
 /// The handler that blocks its thread.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a handler owns what it is given"
+)]
 fn plain(payload: Payload, context: Context) -> Value {
     let _running = Open::one_of(&HANDLERS);
     std::thread::sleep(Duration::from_micros(payload.micros));
@@ -155,7 +159,7 @@ fn items(
 /// Sends back what comes, after one message that says where it arrived.
 async fn echo(mut socket: WebSocket, context: Context) -> Result<(), Box<dyn Error + Send + Sync>> {
     let _open = Open::one_of(&SOCKETS);
-    let session = context.session_id().map(|id| id.as_str());
+    let session = context.session_id().map(SessionId::as_str);
     socket.send_json(&json!({ "session": session })).await?;
     while let Some(message) = socket.recv().await {
         match message.as_text() {
