@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use agentcore_runtime::{App, Context, Failure, StatusCode, Stream, serve_agent};
+use agentcore_runtime::{App, Context, Failure, PingStatus, Reply, StatusCode, Stream};
 use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use super::chooser::Chooser;
+use super::agent_health::Health;
+use super::responses::response;
 
 /// Begins to serve the app of that name.
 pub(super) fn serve(
@@ -21,9 +22,13 @@ pub(super) fn serve(
 ) -> Result<impl Future<Output = ()> + Send + use<>, String> {
     let state = Arc::new(State::default());
     let app = match app {
-        "value" => {
-            App::new(move |payload: Value, context: Context| act(&state, &payload, &context))
+        "value" => value_app(state),
+        "debug" => value_app(state).debug(true),
+        "ping" => {
+            let health = Arc::clone(&state);
+            value_app(state).ping(move || health.health.ping())
         }
+        "async_ping" => value_app(state).ping(async || PingStatus::HealthyBusy),
         "async" => App::new(move |payload: Value, context: Context| {
             let state = Arc::clone(&state);
             async move {
@@ -36,35 +41,32 @@ pub(super) fn serve(
             let state = Arc::clone(&state);
             async move { events(&state, payload, &context) }
         }),
-        "choosing" | "choosing_async" => {
-            let agent = Arc::new(Chooser(state));
-            return Ok(served(Box::pin(serve_agent(
-                agent,
-                listener.into(),
-                agentcore_runtime::ServerSettings::default(),
-                std::future::pending(),
-            ))));
+        "choosing" => {
+            App::replying(move |payload: Value, context: Context| choose(&state, payload, &context))
         }
+        "choosing_async" => App::replying(move |payload: Value, context: Context| {
+            let state = Arc::clone(&state);
+            async move { choose(&state, payload, &context) }
+        }),
         other => return Err(format!("there is no Rust agent `{other}`")),
     };
-    Ok(served(Box::pin(
-        app.serve(listener, std::future::pending()),
-    )))
+    Ok(async {
+        // Served until the test ends it; anything else is a failure that the rows then show.
+        app.serve(listener, std::future::pending()).await.unwrap();
+    })
 }
 
-type Serving = std::pin::Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>>;
-
-/// Served until the test ends it; anything else is a failure that the rows then show.
-async fn served(serving: Serving) {
-    serving.await.unwrap();
+fn value_app(state: Arc<State>) -> App {
+    App::new(move |payload: Value, context: Context| act(&state, &payload, &context))
 }
 
 /// What the invocations of one app share.
 #[derive(Default)]
-pub(super) struct State {
+struct State {
     open: Mutex<HashSet<String>>,
     opened: Condvar,
     notes: Mutex<BTreeMap<String, Vec<&'static str>>>,
+    health: Health,
 }
 
 impl State {
@@ -97,7 +99,7 @@ impl State {
 /// An answer, in types that JSON's own values do not have.
 #[derive(Serialize)]
 #[serde(untagged)]
-pub(super) enum Answer {
+enum Answer {
     Json(Value),
     Float(f64),
     FloatInside { x: f64 },
@@ -109,7 +111,7 @@ pub(super) enum Answer {
 }
 
 /// Does what the payload says; a payload that says nothing comes back as it is.
-pub(super) fn act(state: &State, payload: &Value, context: &Context) -> Result<Answer, Failure> {
+fn act(state: &State, payload: &Value, context: &Context) -> Result<Answer, Failure> {
     let word = |name: &str| payload[name].as_str().unwrap_or_default();
     let answer = match word("do") {
         "" => payload.clone(),
@@ -134,7 +136,11 @@ pub(super) fn act(state: &State, payload: &Value, context: &Context) -> Result<A
             json!("waited")
         }
         "notes" => json!(state.notes(word("of"))),
-        other => return Err(Failure::internal(format!("nothing is known of `{other}`"))),
+        other => {
+            let done = state.health.act(payload, context);
+            let unknown = || Failure::internal(format!("nothing is known of `{other}`"));
+            done.ok_or_else(unknown)?
+        }
     };
     Ok(Answer::Json(answer))
 }
@@ -196,7 +202,7 @@ fn headers(context: &Context) -> Value {
 }
 
 /// The events that the payload describes: its items, those that wait for a gate, endless ones, and an error in the end.
-pub(super) fn events(
+fn events(
     state: &Arc<State>,
     payload: Value,
     context: &Context,
@@ -242,8 +248,19 @@ pub(super) fn events(
     stream::iter(items).chain(gated).chain(ticks).chain(end)
 }
 
+/// Answers by a value, by events, or by a response, as the payload says.
+fn choose(state: &Arc<State>, payload: Value, context: &Context) -> Result<Reply, Failure> {
+    if payload["do"] == "respond" {
+        return Ok(response(payload["name"].as_str().unwrap_or_default()));
+    }
+    if is_stream(&payload) {
+        return Ok(Reply::events(events(state, payload, context)));
+    }
+    act(state, &payload, context).map(Reply::json)
+}
+
 /// Whether the payload asks an agent that can answer in several ways for a stream.
-pub(super) fn is_stream(payload: &Value) -> bool {
+fn is_stream(payload: &Value) -> bool {
     matches!(payload["do"].as_str(), Some("stream" | "async_stream"))
 }
 

@@ -4,12 +4,13 @@
 //! The contract is in the `.yaml` files beside this one; the code here only asks and compares.
 
 mod agent;
-mod chooser;
+mod agent_health;
 mod compare;
 mod exchange;
 mod expect;
 mod pattern;
 mod request;
+mod responses;
 mod run;
 mod servers;
 mod table;
