@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use agentcore_runtime::{App, Context, Failure, PingStatus, Reply, StatusCode, Stream};
+use agentcore_runtime::{App, Context, Failure, PingStatus, Reply, StatusCode, Stream, sse};
 use futures_util::{StreamExt, stream};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -36,6 +36,9 @@ pub(super) fn serve(
                 act(&state, &payload, &context)
             }
         }),
+        "typed" => App::new(|order: Order| order.number),
+        "own_events" => App::streaming(own_events),
+        "opening" => App::streaming(opening),
         "one" => App::new(|payload: Value| json!({ "one": payload })),
         "stream" | "async_stream" => App::streaming(move |payload: Value, context: Context| {
             let state = Arc::clone(&state);
@@ -108,6 +111,35 @@ enum Answer {
     Record { a: u32, b: &'static str },
     Keys(BTreeMap<u32, &'static str>),
     Set(HashSet<u32>),
+}
+
+/// A payload with a type of its own.
+#[derive(Deserialize)]
+struct Order {
+    number: u32,
+}
+
+async fn own_events(_: Value) -> impl Stream<Item = sse::Event> {
+    stream::iter([
+        sse::Event {
+            event: Some("tick".into()),
+            id: Some("7".into()),
+            retry: Some(1500),
+            data: "two\nlines".into(),
+        },
+        sse::Event {
+            data: "{}".into(),
+            ..sse::Event::default()
+        },
+    ])
+}
+
+/// Streams only what is not null.
+async fn opening(payload: Value) -> Result<impl Stream<Item = Value>, Failure> {
+    match payload {
+        Value::Null => Err(Failure::new(StatusCode::NOT_FOUND, "nothing to stream")),
+        payload => Ok(stream::iter([payload])),
+    }
 }
 
 /// Does what the payload says; a payload that says nothing comes back as it is.

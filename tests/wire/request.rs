@@ -72,6 +72,7 @@ pub(super) fn head(request: &str, lines: &[String], length: Length, keep_alive: 
     }
     lines.iter().for_each(|line| add(line));
     match length {
+        _ if named("content-length") => {}
         Length::Nobody => {}
         Length::Known(length) => add(&format!("Content-Length: {length}")),
         Length::Chunked => add("Transfer-Encoding: chunked"),
