@@ -42,14 +42,14 @@ pub(super) fn serve(
         "one" => App::new(|payload: Value| json!({ "one": payload })),
         "stream" | "async_stream" => App::streaming(move |payload: Value, context: Context| {
             let state = Arc::clone(&state);
-            async move { events(&state, payload, &context) }
+            async move { events(&state, &payload, &context) }
         }),
-        "choosing" => {
-            App::replying(move |payload: Value, context: Context| choose(&state, payload, &context))
-        }
+        "choosing" => App::replying(move |payload: Value, context: Context| {
+            choose(&state, &payload, &context)
+        }),
         "choosing_async" => App::replying(move |payload: Value, context: Context| {
             let state = Arc::clone(&state);
-            async move { choose(&state, payload, &context) }
+            async move { choose(&state, &payload, &context) }
         }),
         other => return Err(format!("there is no Rust agent `{other}`")),
     };
@@ -197,9 +197,7 @@ fn value(name: &str) -> Result<Answer, Failure> {
 /// The error that the payload describes; one with a status stands for an `HTTPException`.
 fn failure(wanted: &Value) -> Failure {
     let kind = wanted["type"].as_str().unwrap_or_default();
-    if kind == "Panic" {
-        panic!("out of order");
-    }
+    assert!(kind != "Panic", "out of order");
     let Some(status) = wanted["status"].as_u64() else {
         let text = wanted["args"][0].as_str().unwrap_or_default();
         return Failure::internal(text).with_type(kind);
@@ -227,21 +225,22 @@ fn told(context: &Context) -> Value {
 /// As the Python agent sees them: none at all is `null`.
 fn headers(context: &Context) -> Value {
     let headers: BTreeMap<String, String> = context.forwarded_headers().into_iter().collect();
-    match headers.is_empty() {
-        true => Value::Null,
-        false => json!(headers),
+    if headers.is_empty() {
+        Value::Null
+    } else {
+        json!(headers)
     }
 }
 
 /// The events that the payload describes: its items, those that wait for a gate, endless ones, and an error in the end.
 fn events(
     state: &Arc<State>,
-    payload: Value,
+    payload: &Value,
     context: &Context,
 ) -> impl Stream<Item = Result<Value, Failure>> + Send + 'static + use<> {
-    let is_action = payload["do"].is_string() && !is_stream(&payload);
+    let is_action = payload["do"].is_string() && !is_stream(payload);
     let items = match (is_action, payload["items"].as_array()) {
-        (true, _) => vec![done(state, &payload, context)],
+        (true, _) => vec![done(state, payload, context)],
         (false, Some(items)) => items.iter().cloned().map(Ok).collect(),
         (false, None) if payload.is_object() => Vec::new(),
         (false, None) => vec![Ok(payload.clone())],
@@ -281,14 +280,14 @@ fn events(
 }
 
 /// Answers by a value, by events, or by a response, as the payload says.
-fn choose(state: &Arc<State>, payload: Value, context: &Context) -> Result<Reply, Failure> {
+fn choose(state: &Arc<State>, payload: &Value, context: &Context) -> Result<Reply, Failure> {
     if payload["do"] == "respond" {
         return Ok(response(payload["name"].as_str().unwrap_or_default()));
     }
-    if is_stream(&payload) {
+    if is_stream(payload) {
         return Ok(Reply::events(events(state, payload, context)));
     }
-    act(state, &payload, context).map(Reply::json)
+    act(state, payload, context).map(Reply::json)
 }
 
 /// Whether the payload asks an agent that can answer in several ways for a stream.

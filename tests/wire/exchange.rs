@@ -133,10 +133,15 @@ impl Connection {
     }
 
     /// Reads what comes until the other side closes.
-    pub(super) fn to_the_end(&mut self) -> io::Result<Vec<u8>> {
+    pub(super) fn rest(&mut self) -> io::Result<Vec<u8>> {
         let mut rest = std::mem::take(&mut self.unread);
-        self.stream.read_to_end(&mut rest)?;
-        Ok(rest)
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => Ok(rest),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(io::Error::other("the connection was not closed"))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn take(&mut self, length: usize) -> io::Result<Vec<u8>> {

@@ -157,7 +157,7 @@ impl Expect {
             (Some(text), _) => text.clone(),
             (None, events) => {
                 let data = events.iter().flatten();
-                data.map(|text| format!("data: {text}\n\n")).collect()
+                data.flat_map(|text| ["data: ", text, "\n\n"]).collect()
             }
         };
         Ok(WantedBody::Bytes(text.into_bytes()))

@@ -70,7 +70,9 @@ pub(super) fn head(request: &str, lines: &[String], length: Length, keep_alive: 
     if !named("host") {
         add(&format!("Host: {HOST}"));
     }
-    lines.iter().for_each(|line| add(line));
+    for line in lines {
+        add(line);
+    }
     match length {
         _ if named("content-length") => {}
         Length::Nobody => {}

@@ -117,11 +117,11 @@ impl<'a> Play<'a> {
                 steps => format!("  in step {} of {steps}\n", index + 1),
             };
             if let Some(reason) = step.reason(self.server) {
-                told.push_str(&format!("  which differs here: {reason}\n"));
+                told.extend(["  which differs here: ", reason, "\n"]);
             }
-            problems
-                .iter()
-                .for_each(|it| told.push_str(&format!("  {it}\n")));
+            for problem in &problems {
+                told.extend(["  ", problem, "\n"]);
+            }
             return Some(told);
         }
         None
@@ -202,7 +202,7 @@ impl<'a> Play<'a> {
         } else if self.row.same_connection {
             self.shared = Some(connection);
         } else {
-            let more = connection.to_the_end()?;
+            let more = connection.rest()?;
             if !more.is_empty() {
                 let told = format!("after the body came `{}`", more.escape_ascii());
                 return Err(io::Error::other(told));

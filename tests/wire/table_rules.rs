@@ -73,13 +73,32 @@ rows:
     assert_eq!((sdk.absent.len(), &*sdk.headers["server"]), (0, "uvicorn"));
 }
 
+/// A table of one row with these keys beside those that every row has.
+fn with(rest: &str) -> String {
+    format!("- {{ id: one, says: a sentence, {rest} }}")
+}
+
+/// The same with one difference.
+fn differs(rest: &str) -> String {
+    with(&format!("expect: {{ body: x }}, differs: [{{ {rest} }}]"))
+}
+
+#[track_caller]
+fn is_refused(rows: &str, reason: &str) {
+    let error = parse(rows).err();
+    let error = error.unwrap_or_else(|| panic!("accepted: {rows}"));
+    assert!(
+        error.starts_with("a.yaml: ") || error.starts_with("row "),
+        "{error}"
+    );
+    assert!(error.contains(reason), "{error}\n{rows}");
+}
+
 #[test]
-fn a_table_that_could_be_read_wrongly_is_refused() {
-    let row = |rest: &str| format!("- {{ id: one, says: a sentence, {rest} }}");
-    let differs = |rest: &str| row(&format!("expect: {{ body: x }}, differs: [{{ {rest} }}]"));
+fn a_row_that_could_be_read_wrongly_is_refused() {
     for (rows, reason) in [
         (
-            row("expect: { body: x }, colour: red"),
+            with("expect: { body: x }, colour: red"),
             "unknown field `colour`",
         ),
         (
@@ -87,23 +106,31 @@ fn a_table_that_could_be_read_wrongly_is_refused() {
             "missing field `says`",
         ),
         (
-            row("expect: { status: 200 }"),
+            with("expect: { status: 200 }"),
             "nothing is said of the body",
         ),
         (
-            row("body: { hex: 'zz' }, expect: { body: x }"),
+            with("body: { hex: 'zz' }, expect: { body: x }"),
             "`zz` is no byte",
         ),
         (
-            row("expect: { body: '<<nothing>>' }"),
+            with("expect: { body: '<<nothing>>' }"),
             "there is no hole `<<nothing>>`",
         ),
-        (row("steps: []"), "there is no step"),
-        (row("request: GET /, steps: []"), "belong into a step"),
+        (with("steps: []"), "there is no step"),
+        (with("request: GET /, steps: []"), "belong into a step"),
         (
-            format!("{0}\n{0}", row("expect: { body: x }")),
+            format!("{0}\n{0}", with("expect: { body: x }")),
             "row one: there are two of this id",
         ),
+    ] {
+        is_refused(&rows, reason);
+    }
+}
+
+#[test]
+fn a_difference_says_why_and_changes_something() {
+    for (rows, reason) in [
         (
             differs("servers: [rust], expect: { body: z }"),
             "missing field `reason`",
@@ -129,30 +156,23 @@ fn a_table_that_could_be_read_wrongly_is_refused() {
             "Rust differs twice",
         ),
         (
-            row("only: { servers: [sdk], reason: never }, expect: { body: x }"),
+            with("only: { servers: [sdk], reason: never }, expect: { body: x }"),
             "`only` has no reason in words: `never`",
         ),
         (
-            row(
+            with(
                 "only: { servers: [sdk, rust, native], reason: all of them are }, expect: { body: x }",
             ),
             "`only` names no server, or all",
         ),
         (
-            row(
+            with(
                 "only: { servers: [sdk], reason: a value of Python }, expect: { body: x }, \
                  differs: [{ servers: [rust], reason: it is not so, expect: { body: z } }]",
             ),
             "Rust differs, but the row is not for Rust",
         ),
     ] {
-        let error = parse(&rows)
-            .err()
-            .unwrap_or_else(|| panic!("accepted: {rows}"));
-        assert!(
-            error.starts_with("a.yaml: ") || error.starts_with("row "),
-            "{error}"
-        );
-        assert!(error.contains(reason), "{error}\n{rows}");
+        is_refused(&rows, reason);
     }
 }
