@@ -32,6 +32,7 @@ mod serve;
 mod stop;
 mod support;
 mod usage;
+mod wire;
 
 #[test]
 fn no_test_file_is_forgotten() {
