@@ -217,8 +217,8 @@ fn told(context: &Context) -> Value {
         "session": context.session_id().map(ToString::to_string),
         "request": context.request_id(),
         "headers": headers(context),
-        "token": context.workload_access_token(),
-        "callback": context.oauth2_callback_url(),
+        "token": context.workload_access_token().map(|it| it.expose().to_owned()),
+        "callback": context.oauth2_callback_url().map(|it| it.expose().to_owned()),
     })
 }
 

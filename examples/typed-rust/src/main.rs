@@ -39,22 +39,23 @@ async fn main() -> Result<(), RunError> {
 
 /// The handler. It never waits, so it is a plain `fn`; an `async fn` is as good.
 fn price(order: Order) -> Result<Receipt, Failure> {
-    if order.items.is_empty() {
+    let Order { items, gift } = order;
+    if items.is_empty() {
         return Err(Failure::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "the order is empty",
         ));
     }
     let mut total_cents: u64 = 0;
-    for item in &order.items {
+    for item in &items {
         total_cents = cost(item)
             .and_then(|cost| total_cents.checked_add(cost))
             .ok_or_else(|| too_much(item))?;
     }
     Ok(Receipt {
-        items: order.items.len(),
+        items: items.len(),
         total_cents,
-        gift: order.gift,
+        gift,
     })
 }
 
