@@ -27,7 +27,7 @@ struct Load {
 }
 
 /// More than the agent has threads, in every row: two at least for an `async fn`, 512 for a plain `fn`.
-const LOADS: [Load; 4] = [
+const LOADS: [Load; 5] = [
     Load {
         case: "1,000 streams send",
         program: "bench-stream",
@@ -48,6 +48,13 @@ const LOADS: [Load; 4] = [
         mode: &["plain"],
         busy: "600",
         body: r#"{"block_millis": 500}"#,
+    },
+    Load {
+        case: "64 `async fn` burn CPU",
+        program: "bench-modes",
+        mode: &[],
+        busy: "64",
+        body: r#"{"burn_millis": 500}"#,
     },
     Load {
         case: "64 `fn` burn CPU",
