@@ -95,6 +95,7 @@ async fn a_trailing_slash_is_redirected() {
             "/ping/?a=b%20c",
             "http://agent.test:8080/ping?a=b%20c",
         ),
+        (Method::GET, "/ping//", "http://agent.test:8080/ping"),
     ] {
         let answer = request(echo().router(), method, path).await;
         assert_eq!(answer.status, 307);
@@ -105,7 +106,15 @@ async fn a_trailing_slash_is_redirected() {
 
 #[tokio::test]
 async fn everything_else_is_not_found() {
-    for path in ["/", "/ws", "/invocations/x", "/Ping", "//ping", "/ping//"] {
+    for path in [
+        "/",
+        "/ws",
+        "/ws/",
+        "/invocations/x",
+        "/Ping",
+        "//ping",
+        "/p%2569ng",
+    ] {
         let answer = request(echo().router(), Method::GET, path).await;
         assert_eq!(answer.status, 404, "{path}");
         assert_eq!(

@@ -2,11 +2,10 @@
 //!
 //! `/ws` takes texts like `{"prompt": "hello"}`; `POST /invocations` returns the conversation so far.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use agentcore_runtime::{App, Context, RunError, SessionId, WebSocket, WebSocketError};
+use agentcore_runtime::{App, Context, RunError, WebSocket, WebSocketError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -56,20 +55,15 @@ async fn history(_: Value, context: Context) -> Value {
 }
 
 /// What was said in one session.
-#[derive(Clone, Default)]
-struct Conversation(Arc<Mutex<Vec<String>>>);
+#[derive(Default)]
+struct Conversation(Mutex<Vec<String>>);
 
 impl Conversation {
     /// Returns the session's conversation; a caller without a session gets one of its own.
-    fn of(context: &Context) -> Self {
-        static ALL: LazyLock<Mutex<HashMap<SessionId, Conversation>>> =
-            LazyLock::new(Mutex::default);
-        match context.session_id() {
-            None => Self::default(),
-            Some(id) => {
-                let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-                all.entry(id.clone()).or_default().clone()
-            }
+    fn of(context: &Context) -> Arc<Self> {
+        match context.session() {
+            None => Arc::default(),
+            Some(session) => session.get_or_init(Self::default),
         }
     }
 
