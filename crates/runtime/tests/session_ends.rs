@@ -222,3 +222,21 @@ async fn a_hook_that_never_ends_holds_up_no_shutdown() {
         .unwrap()
         .unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_background_task_keeps_its_session_open_and_the_idle_time_begins_when_it_ends() {
+    let answer = async |_: Value, context: Context| {
+        let work = sleep(Duration::from_hours(1));
+        context.tasks().spawn_task("report", work);
+    };
+    let (app, mut ends) = told(App::new(answer).threads(Threads::Shared));
+    let sessions = app.sessions().clone();
+    let router = app.router();
+    let began = Instant::now();
+    assert_eq!(call(&router, "a").await, "null");
+    sleep(Duration::from_mins(59)).await;
+    assert_eq!(sessions.len(), 1, "nobody calls, and it works");
+    assert_eq!(ends.recv().await.unwrap(), end("a", EndReason::Idle, 0));
+    assert_eq!(began.elapsed(), Duration::from_mins(75));
+    drop(router);
+}

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
-use crate::support::{Dropped, Held, PATIENCE, Server, expect, held, read_until};
+use crate::support::{Dropped, Held, PATIENCE, Server, expect, held, invocation, read_until, send};
 
 const INVOKE: &[u8] = b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1";
 
@@ -363,4 +363,16 @@ async fn a_reader_who_stops_cannot_keep_a_stream_beyond_its_limit() {
     let mut next = connect(&server).await;
     read_until(&mut next, "0\r\n\r\n").await;
     drop(never_reads);
+}
+
+#[tokio::test]
+async fn a_stream_outlives_the_router_that_opened_it() {
+    let app = App::streaming(async |_: Value| {
+        stream::iter(1..=3).then(|number| async move {
+            tokio::task::yield_now().await;
+            number
+        })
+    });
+    let answer = send(app.router(), invocation("1")).await;
+    assert_eq!(answer.body, "data: 1\n\ndata: 2\n\ndata: 3\n\n");
 }

@@ -39,15 +39,16 @@ impl Jobs {
 
 #[tokio::main]
 async fn main() -> Result<(), RunError> {
-    let jobs = Jobs::default();
-    let asked = jobs.clone();
+    app(&Jobs::default()).run().await
+}
+
+fn app(jobs: &Jobs) -> App {
+    let (told, asked) = (jobs.clone(), jobs.clone());
     App::new(move |request: Request| {
-        let jobs = jobs.clone();
+        let jobs = told.clone();
         async move { answer(&request, &jobs) }
     })
     .ping(move || status(asked.clone()))
-    .run()
-    .await
 }
 
 fn answer(request: &Request, jobs: &Jobs) -> Value {
@@ -61,4 +62,22 @@ async fn status(jobs: Jobs) -> Option<PingStatus> {
     tokio::time::sleep(Duration::from_millis(5)).await;
     // `None` leaves the answer to the background tasks, as if there were no handler.
     (jobs.open() > 0).then_some(PingStatus::HealthyBusy)
+}
+
+#[cfg(test)]
+mod tests {
+    use agentcore_runtime::TestAgent;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_open_job_keeps_the_agent_busy() {
+        let agent = TestAgent::new(app(&Jobs::default()));
+        let (status, since) = agent.ping().await;
+        assert_eq!(status, PingStatus::Healthy);
+        assert_eq!(agent.ping().await, (status, since), "nothing has changed");
+        let answer = agent.invoke(json!({ "seconds": 3600 })).await;
+        assert_eq!(answer.json(), json!({ "open": 1 }));
+        assert_eq!(agent.ping().await.0, PingStatus::HealthyBusy);
+    }
 }

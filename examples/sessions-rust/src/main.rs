@@ -28,3 +28,20 @@ fn no_session() -> Failure {
     Failure::new(StatusCode::BAD_REQUEST, "there is no session to count")
         .with_details("name one in the header X-Amzn-Bedrock-AgentCore-Runtime-Session-Id")
 }
+
+#[cfg(test)]
+mod tests {
+    use agentcore_runtime::TestAgent;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_session_has_a_count_of_its_own() {
+        let agent = TestAgent::new(App::new(answer));
+        for (session, count) in [("one", 1), ("one", 2), ("two", 1), ("one", 3)] {
+            let answer = agent.session(session).invoke("hi").await;
+            assert_eq!(answer.json(), json!({ "session": session, "count": count }));
+        }
+        assert_eq!(agent.invoke("hi").await.status, 400);
+    }
+}

@@ -53,3 +53,40 @@ async fn write(pages: u64, tasks: Tasks) {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use agentcore_runtime::{PingStatus, TestAgent};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_report_is_written_after_the_answer_and_keeps_the_agent_busy() {
+        let agent = TestAgent::new(App::new(answer));
+        let accepted = agent.invoke(json!({ "action": "write", "pages": 2 })).await;
+        assert_eq!(accepted.json(), json!({ "accepted": 2 }));
+        assert_eq!(agent.ping().await.0, PingStatus::HealthyBusy);
+        let state = agent.invoke(json!({ "action": "state" })).await.json();
+        assert_eq!(state["tasks"]["running_jobs"][0]["name"], "report");
+        while agent.ping().await.0 == PingStatus::HealthyBusy {
+            tokio::task::yield_now().await;
+        }
+        let state = agent.invoke(json!({ "action": "state" })).await.json();
+        assert_eq!(state["tasks"]["active_count"], 0);
+        assert!(state["pages"].as_u64() >= Some(2), "{state}");
+    }
+
+    #[tokio::test]
+    async fn a_report_of_an_hour_does_not_hold_up_the_end() {
+        let app = App::new(answer);
+        let tasks = app.tasks().clone();
+        tasks.spawn_task("report", write(36_000, tasks.clone()));
+        let listener = TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port of this machine");
+        let served = app.serve(listener, std::future::ready(())).await;
+        served.expect("the server to end in order");
+        assert_eq!(tasks.info().active_count, 0);
+        assert!(tasks.is_stopping());
+    }
+}

@@ -15,7 +15,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 #[tokio::main]
 async fn main() -> Result<(), RunError> {
-    App::new(history).websocket(chat).run().await
+    app().run().await
+}
+
+fn app() -> App {
+    App::new(history).websocket(chat)
 }
 
 #[derive(Deserialize)]
@@ -77,5 +81,61 @@ impl Conversation {
     fn prompts(&self) -> Vec<String> {
         let prompts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         prompts.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio::net::TcpListener;
+    use tokio_tungstenite::connect_async;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+    use super::*;
+
+    /// Connects, says `prompt`, and returns the texts that came until the answer was done.
+    async fn talk(port: u16, prompt: &str) -> Vec<Value> {
+        let mut request = format!("ws://127.0.0.1:{port}/ws")
+            .into_client_request()
+            .unwrap();
+        let session = "conversation-123".parse().unwrap();
+        let name = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id";
+        request.headers_mut().insert(name, session);
+        let (mut socket, _) = connect_async(request).await.unwrap();
+        socket.send(Message::text(prompt)).await.unwrap();
+        let mut came = Vec::new();
+        while let Some(message) = socket.next().await {
+            let text = message.unwrap().into_text().unwrap();
+            let value: Value = serde_json::from_str(&text).unwrap();
+            let is_last = value["type"] == "done" || value["type"] == "error";
+            came.push(value);
+            if is_last {
+                break;
+            }
+        }
+        came
+    }
+
+    #[tokio::test]
+    async fn a_session_is_remembered_by_the_next_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serving = tokio::spawn(app().serve(listener, std::future::pending()));
+        assert_eq!(
+            talk(port, r#"{"prompt": "one two"}"#).await,
+            [
+                json!({ "type": "welcome", "turns": 0 }),
+                json!({ "type": "delta", "text": "You " }),
+                json!({ "type": "delta", "text": "said: " }),
+                json!({ "type": "delta", "text": "one " }),
+                json!({ "type": "delta", "text": "two" }),
+                json!({ "type": "done", "turn": 1 }),
+            ]
+        );
+        let again = talk(port, "{}").await;
+        assert_eq!(again[0], json!({ "type": "welcome", "turns": 1 }));
+        assert_eq!(again[1]["type"], "error", "what is no question is told so");
+        serving.abort();
     }
 }

@@ -5,6 +5,7 @@
 
 mod bounds;
 mod events;
+mod kept;
 mod passed;
 
 use std::io;
@@ -17,6 +18,7 @@ use http_body::{Frame, SizeHint};
 
 pub(crate) use bounds::{Bounds, Lasting};
 pub(crate) use events::{EventBody, Opened, open};
+pub(crate) use kept::Kept;
 pub(crate) use passed::PassedBody;
 
 /// The body of an answer.

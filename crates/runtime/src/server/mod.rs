@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use self::connection::{Connections, Front};
 use crate::address::Listener;
 use crate::agent::Agent;
+use crate::body::Kept;
 use crate::log::{self, LOGGER};
 use crate::middleware::{self, Edits};
 use crate::routes::Routes;
@@ -89,7 +90,9 @@ fn into_router(routes: Arc<Routes>) -> Router {
         let routes = Arc::clone(&routes);
         async move {
             let peer = request.extensions_mut().remove().unwrap_or_default();
-            Ok::<_, Infallible>(routes.answer(request, &peer).await)
+            let response = routes.answer(request, &peer).await;
+            // A router that is dropped after one request must not take the rest of the answer with it.
+            Ok::<_, Infallible>(response.map(|body| Kept::new(body, routes)))
         }
     }))
 }
