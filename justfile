@@ -39,6 +39,10 @@ python:
 fuzz:
     cargo xtask test fuzz
 
+# A million invocations with random disconnects; ends with nothing leaked.
+soak *args:
+    cargo xtask soak {{ args }}
+
 # Known vulnerabilities; not part of CI, because they appear without any change here.
 advisories:
     cargo deny --workspace check advisories
