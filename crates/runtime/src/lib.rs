@@ -78,9 +78,9 @@
 //!
 //! # Logs
 //!
-//! One JSON object a line on stderr, in the reference SDK's schema, or a line for people where stderr is a terminal. Everything logged through
-//! `tracing` while an invocation is handled carries its request id, session id and trace ids. Payloads, results and header values are never logged,
-//! and what `Debug` of a [`Context`] or a [`Secret`] shows may be logged.
+//! One JSON object a line on stderr, in the reference SDK's schema, or a line for people where stderr is a terminal (`AGENTCORE_LOG=json` or `text` chooses).
+//! Everything logged through `tracing` while an invocation is handled carries its request id, session id and trace ids; a task that is spawned by hand does with
+//! `.in_current_span()`. Payloads, results and header values are never logged, and what `Debug` of a [`Context`] or a [`Secret`] shows may be logged.
 //!
 //! # Where the code runs
 //!

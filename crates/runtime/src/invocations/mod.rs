@@ -43,7 +43,7 @@ pub(crate) async fn answer<B: RequestBody>(
     let waits = head.headers.contains_key(EXPECT);
     let context = Context::from_parts(head);
     let span = log::invocation_span(&context);
-    let mut record = Record::begin(span.clone(), routes.cut.clone());
+    let mut record = Record::begin(span.clone(), &routes.cut);
     let (body, hold) = match receive(routes, body, waits, (deadline, peer)).await {
         Ok(received) => received,
         Err(unread) => return refuse(unread, record),
@@ -53,15 +53,13 @@ pub(crate) async fn answer<B: RequestBody>(
     invocation.deadline = deadline;
     invocation.hold = hold.clone();
     let outcome = ask(routes, invocation, &span).await;
-    let bounds = Bounds::new(
-        routes.cut.clone(),
-        routes.settings.limits.stream,
-        span,
-        hold,
-    );
-    let settled = settle(outcome, &bounds).await;
+    let bounds = || {
+        let limit = routes.settings.limits.stream;
+        Bounds::new(routes.cut.clone(), limit, span, hold)
+    };
+    let settled = settle(outcome, bounds).await;
     record.end(&settled, routes.agent.writes_its_own_log());
-    respond(settled, bounds, routes)
+    respond(settled, routes)
 }
 
 /// Takes a place, and then reads the body: who waits for a place costs no memory.
@@ -97,7 +95,7 @@ async fn receive<B: RequestBody>(
 }
 
 /// Answers a caller whose request was not read whole.
-fn refuse(unread: Unread, record: Record) -> Response<AnswerBody> {
+fn refuse(unread: Unread, record: Record<'_>) -> Response<AnswerBody> {
     match unread {
         Unread::Refused(failure) => {
             record.fail(&failure);
@@ -143,40 +141,46 @@ fn is_own_end(failure: &Failure, deadline: Option<Instant>) -> bool {
 /// What the caller gets: an outcome of which nothing is open but the rest of its body.
 enum Settled {
     Json(Bytes),
-    Events(Opened),
-    Response(Response<Body>),
+    Events(Opened, Bounds),
+    Response(Response<Body>, Bounds),
     Failed(Failure),
 }
 
-/// Waits until the answer can begin, which for a stream is up to its first item.
-async fn settle(outcome: Outcome, bounds: &Bounds) -> Settled {
+/// Waits until the answer can begin, which for a stream is up to its first item; makes the bounds of an answer that lasts.
+async fn settle(outcome: Outcome, bounds: impl FnOnce() -> Bounds) -> Settled {
     match outcome {
         Outcome::Json(body) => Settled::Json(body),
-        Outcome::Events(stream) => crate::body::open(stream, bounds)
-            .await
-            .map_or_else(Settled::Failed, Settled::Events),
-        Outcome::Response(response) => Settled::Response(response),
+        Outcome::Events(stream) => {
+            let bounds = bounds();
+            match crate::body::open(stream, &bounds).await {
+                Ok(opened) => Settled::Events(opened, bounds),
+                Err(failure) => Settled::Failed(failure),
+            }
+        }
+        Outcome::Response(response) => Settled::Response(response, bounds()),
         Outcome::Failed(failure) => Settled::Failed(failure),
     }
 }
 
-fn respond(settled: Settled, bounds: Bounds, routes: &Routes) -> Response<AnswerBody> {
-    let lasting = bounds.lasting();
-    let mut response = match settled {
+fn respond(settled: Settled, routes: &Routes) -> Response<AnswerBody> {
+    let (mut response, lasting) = match settled {
         Settled::Json(body) => {
             let mut response = Response::new(AnswerBody::full(body));
             response.headers_mut().insert(CONTENT_TYPE, JSON);
             return response;
         }
         Settled::Failed(failure) => return json(failure.status(), failure.body()),
-        Settled::Events(opened) => {
+        Settled::Events(opened, bounds) => {
+            let lasting = bounds.lasting();
             let events = EventBody::new(opened, bounds, routes.settings.keep_alive);
             let mut response = Response::new(AnswerBody::Events(Box::new(events)));
             response.headers_mut().insert(CONTENT_TYPE, EVENT_STREAM);
-            response
+            (response, lasting)
         }
-        Settled::Response(response) => {
-            response.map(|body| AnswerBody::Passed(Box::new(PassedBody::new(body, bounds))))
+        Settled::Response(response, bounds) => {
+            let lasting = bounds.lasting();
+            let passed = |body| AnswerBody::Passed(Box::new(PassedBody::new(body, bounds)));
+            (response.map(passed), lasting)
         }
     };
     if let Some(lasting) = lasting {

@@ -15,11 +15,11 @@ use crate::log::LOGGER;
 use crate::payload::{INVALID_ENCODING, INVALID_JSON};
 
 /// What the log will say about one invocation.
-pub(super) struct Record {
+pub(super) struct Record<'a> {
     span: Span,
     started: Instant,
     /// Cancelled when the server can wait no longer.
-    cut: CancellationToken,
+    cut: &'a CancellationToken,
     progress: Progress,
 }
 
@@ -31,8 +31,8 @@ enum Progress {
     Told,
 }
 
-impl Record {
-    pub(super) fn begin(span: Span, cut: CancellationToken) -> Self {
+impl<'a> Record<'a> {
+    pub(super) fn begin(span: Span, cut: &'a CancellationToken) -> Self {
         Self {
             span,
             started: Instant::now(),
@@ -59,21 +59,21 @@ impl Record {
         match settled {
             Settled::Failed(failure) if failure.is_logged() => {}
             Settled::Failed(failure) => log_failure(failure, took, &self.span),
-            Settled::Json(_) | Settled::Events(_) | Settled::Response(_) if agent_logs => {}
-            Settled::Events(_) => tracing::info!(
+            Settled::Json(_) | Settled::Events(..) | Settled::Response(..) if agent_logs => {}
+            Settled::Events(..) => tracing::info!(
                 target: LOGGER, parent: &self.span,
                 "Returning streaming response (generator) ({took})"
             ),
-            Settled::Response(response) if debug_actions::is_answer(response) => tracing::info!(
+            Settled::Response(response, _) if debug_actions::is_answer(response) => tracing::info!(
                 target: LOGGER, parent: &self.span,
                 "Debug action completed ({took})"
             ),
-            Settled::Response(response) if response.status().as_u16() >= 400 => tracing::warn!(
+            Settled::Response(response, _) if response.status().as_u16() >= 400 => tracing::warn!(
                 target: LOGGER, parent: &self.span,
                 "Invocation returned HTTP {} ({took})",
                 response.status().as_u16()
             ),
-            Settled::Json(_) | Settled::Response(_) => tracing::info!(
+            Settled::Json(_) | Settled::Response(..) => tracing::info!(
                 target: LOGGER, parent: &self.span,
                 "Invocation completed successfully ({took})"
             ),
@@ -85,7 +85,7 @@ impl Record {
     }
 }
 
-impl Drop for Record {
+impl Drop for Record<'_> {
     fn drop(&mut self) {
         let (took, span) = (self.took(), &self.span);
         match self.progress {
