@@ -212,7 +212,9 @@ fn every_rust_file_opens_with_its_role_and_stays_small() {
     ] {
         for file in rust_files(&root().join(folder)) {
             let text = fs::read_to_string(&file).unwrap();
-            if !text.starts_with("//! ") {
+            // Cases for the compiler are data: its messages count their lines.
+            let is_case = shown(&file).contains("/compile_errors/");
+            if !is_case && !text.starts_with("//! ") {
                 broken.push(format!("{} does not open with `//!`", shown(&file)));
             }
             let lines = text
