@@ -16,7 +16,9 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::support::{Dropped, Held, Server, expect, held, invocation, read_until, request, send};
+use crate::support::{
+    Dropped, Held, Server, endless, expect, held, invocation, read_until, request, send,
+};
 
 /// Short enough to be waited for. What a test expects to happen before it waits for nothing.
 const SHORT: Duration = Duration::from_millis(300);
@@ -64,21 +66,6 @@ async fn rest(stream: &mut TcpStream) -> String {
         .await
         .unwrap();
     text
-}
-
-/// An app that never answers, and says when its work has begun and when it was dropped.
-fn endless() -> (App, Arc<Notify>, Arc<Notify>) {
-    let (entered, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let (entering, dropping) = (Arc::clone(&entered), Arc::clone(&dropped));
-    let app = App::new(move |_: Value| {
-        let (entering, guard) = (Arc::clone(&entering), Dropped(Arc::clone(&dropping)));
-        async move {
-            let _guard = guard;
-            entering.notify_one();
-            std::future::pending::<()>().await;
-        }
-    });
-    (app, entered, dropped)
 }
 
 #[tokio::test]

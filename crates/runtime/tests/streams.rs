@@ -11,7 +11,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
-use crate::support::{Dropped, Held, PATIENCE, Server, expect, held, invocation, read_until, send};
+use crate::support::{
+    Dropped, Held, PATIENCE, Server, endless, expect, held, invocation, read_until, send,
+};
 
 const INVOKE: &[u8] = b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1";
 
@@ -122,16 +124,7 @@ async fn a_caller_who_leaves_a_silent_stream_before_its_head_cancels_it_at_once(
 #[tokio::test]
 async fn a_plain_handler_is_cancelled_at_once_where_the_app_wants_that() {
     for how in WAYS {
-        let (entered, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let (entering, dropping) = (Arc::clone(&entered), Arc::clone(&dropped));
-        let app = App::new(move |_: Value| {
-            let (entering, guard) = (Arc::clone(&entering), Dropped(Arc::clone(&dropping)));
-            async move {
-                let _guard = guard;
-                entering.notify_one();
-                std::future::pending::<()>().await;
-            }
-        });
+        let (app, entered, dropped) = endless();
         let server = Server::start(app.when_caller_leaves(CallerLeaves::Cancel)).await;
         let stream = connect(&server).await;
         expect("the handler to begin", entered.notified()).await;

@@ -169,3 +169,18 @@ pub(crate) fn held() -> (App, Held) {
     });
     (app, held)
 }
+
+/// An app that never answers, and says when its work has begun and when it was dropped.
+pub(crate) fn endless() -> (App, Arc<Notify>, Arc<Notify>) {
+    let (entered, dropped) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (entering, dropping) = (Arc::clone(&entered), Arc::clone(&dropped));
+    let app = App::new(move |_: Value| {
+        let (entering, guard) = (Arc::clone(&entering), Dropped(Arc::clone(&dropping)));
+        async move {
+            let _guard = guard;
+            entering.notify_one();
+            std::future::pending::<()>().await;
+        }
+    });
+    (app, entered, dropped)
+}
