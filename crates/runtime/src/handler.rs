@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 
 use crate::agent::{BoxFuture, EventStream, Invocation, Outcome};
@@ -175,8 +176,7 @@ impl<R: 'static, M: 'static> Wait<Now<M>> for R {
         T: Send + 'static,
     {
         let Run { threads, terms } = run;
-        let work = threads.run_blocking(terms, move || made(call()?));
-        async { work.await.flatten() }
+        threads.run_blocking(terms, move || made(call()?))
     }
 
     async fn open<C, T>(call: C, made: Made<R, T>) -> Result<T, Failure>
@@ -201,8 +201,7 @@ impl<R: Future + Send + 'static> Wait<Later> for R {
         T: Send + 'static,
     {
         let Run { threads, terms } = run;
-        let work = threads.run(terms, <R as Wait<Later>>::open(call, made));
-        async { work.await.flatten() }
+        threads.run(terms, Box::pin(<R as Wait<Later>>::open(call, made)))
     }
 
     async fn open<C, T>(call: C, made: Made<R::Output, T>) -> Result<T, Failure>
@@ -266,8 +265,7 @@ impl Kind for kind::Values {
         W: 'static,
         C: FnOnce() -> Result<R, Failure> + Send + 'static,
     {
-        let work = R::run(run, call, made);
-        Answer::of(async { work.await.map(Outcome::Json) })
+        Answer::of(R::run(run, call, made), Outcome::Json)
     }
 }
 
@@ -281,7 +279,7 @@ impl Kind for kind::Events {
         C: FnOnce() -> Result<R, Failure> + Send + 'static,
     {
         let opening = run.threads.stream(run.terms, R::open(call, made));
-        Answer::of(async { opening.await.map(Outcome::Events) })
+        Answer::of(opening, Outcome::Events)
     }
 }
 
@@ -308,16 +306,21 @@ impl Kind for kind::Replies {
         C: FnOnce() -> Result<R, Failure> + Send + 'static,
     {
         let relay = run.threads.relay(&run.terms);
-        let work = R::run(run, call, made);
-        Answer::of(async { work.await.map(|reply| reply.into_outcome(relay)) })
+        Answer::of(R::run(run, call, made), |reply: Reply| {
+            reply.into_outcome(relay)
+        })
     }
 }
 
 impl Answer {
-    fn of(work: impl Future<Output = Result<Outcome, Failure>> + Send + 'static) -> Self {
-        Self(Box::pin(async {
-            work.await.unwrap_or_else(Outcome::Failed)
-        }))
+    /// Awaits what was made; by a combinator, because an `async` block would hold `work` twice.
+    fn of<T>(
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+        outcome: impl FnOnce(T) -> Outcome + Send + 'static,
+    ) -> Self {
+        Self(Box::pin(
+            work.map(|made| made.map_or_else(Outcome::Failed, outcome)),
+        ))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::PingStatus;
 use crate::agent::{Agent, AgentStatus};
 use crate::body::AnswerBody;
 use crate::debug_actions;
-use crate::invocations::{self, RequestBody};
+use crate::invocations::{self, Arrived, RequestBody};
 use crate::limits::{Gate, after};
 use crate::ping::Pings;
 use crate::server::Peer;
@@ -62,10 +62,10 @@ impl Routes {
     /// Answers one request of the caller at `peer`; whoever cannot be served now is told to come again.
     pub(crate) async fn answer<B: RequestBody>(
         &self,
-        request: Request<B>,
+        asked: Asked<B>,
         peer: &Peer,
     ) -> Response<AnswerBody> {
-        let mut response = self.route(request, peer).await;
+        let mut response = self.route(asked, peer).await;
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             let headers = response.headers_mut();
             headers.entry(RETRY_AFTER).or_insert(SOON);
@@ -73,32 +73,27 @@ impl Routes {
         response
     }
 
-    async fn route<B: RequestBody>(
-        &self,
-        request: Request<B>,
-        peer: &Peer,
-    ) -> Response<AnswerBody> {
-        match (Place::of(request.uri().path()), request.method()) {
-            (Place::Invocations, &Method::POST) => {
-                let response = invocations::answer(self, request, peer).await;
+    async fn route<B: RequestBody>(&self, asked: Asked<B>, peer: &Peer) -> Response<AnswerBody> {
+        match asked {
+            Asked::Invocation(arrived) => {
+                let response = invocations::answer(self, arrived, peer).await;
                 if debug_actions::asks_for_ping(&response) {
                     return self.ping().await;
                 }
                 response
             }
-            (Place::Ping, &Method::GET) => self.ping().await,
-            (Place::Ping, &Method::HEAD) => without_body(self.ping().await),
-            (Place::WebSocket, &Method::GET) if websocket::is_asked_for(request.headers()) => {
-                let deadline = after(self.settings.limits.invocation);
-                match self.gate.enter(deadline).await {
-                    Ok(hold) => websocket::answer(self, request, hold).await,
-                    Err(failure) => json(failure.status(), failure.body()),
-                }
-            }
-            (Place::Invocations, _) => not_allowed(HeaderValue::from_static("POST")),
-            (Place::Ping, _) => not_allowed(HeaderValue::from_static("HEAD, GET")),
-            (Place::Slashed, _) => redirect(&request),
-            (Place::WebSocket | Place::Nowhere, _) => text(StatusCode::NOT_FOUND, "Not Found"),
+            Asked::Ping => self.ping().await,
+            Asked::PingHead => without_body(self.ping().await),
+            Asked::WebSocket(request) => Box::pin(self.websocket(*request)).await,
+            Asked::Else(response) => *response,
+        }
+    }
+
+    async fn websocket<B>(&self, request: Request<B>) -> Response<AnswerBody> {
+        let deadline = after(self.settings.limits.invocation);
+        match self.gate.enter(deadline).await {
+            Ok(hold) => websocket::answer(self, request, hold).await,
+            Err(failure) => json(failure.status(), failure.body()),
         }
     }
 
@@ -118,6 +113,36 @@ impl Routes {
                 Bytes::from_static(br#"{"status":"Starting"}"#),
             ),
         }
+    }
+}
+
+/// What a request asks for: a fraction of the request's own size, which matters where it is awaited.
+pub(crate) enum Asked<B> {
+    Invocation(Arrived<B>),
+    Ping,
+    PingHead,
+    WebSocket(Box<Request<B>>),
+    /// Something that the agent is not asked about.
+    Else(Box<Response<AnswerBody>>),
+}
+
+impl<B> Asked<B> {
+    pub(crate) fn of(request: Request<B>) -> Self {
+        let response = match (Place::of(request.uri().path()), request.method()) {
+            (Place::Invocations, &Method::POST) => {
+                return Self::Invocation(Arrived::now(request));
+            }
+            (Place::Ping, &Method::GET) => return Self::Ping,
+            (Place::Ping, &Method::HEAD) => return Self::PingHead,
+            (Place::WebSocket, &Method::GET) if websocket::is_asked_for(request.headers()) => {
+                return Self::WebSocket(Box::new(request));
+            }
+            (Place::Invocations, _) => not_allowed(HeaderValue::from_static("POST")),
+            (Place::Ping, _) => not_allowed(HeaderValue::from_static("HEAD, GET")),
+            (Place::Slashed, _) => redirect(&request),
+            (Place::WebSocket | Place::Nowhere, _) => text(StatusCode::NOT_FOUND, "Not Found"),
+        };
+        Self::Else(Box::new(response))
     }
 }
 

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use http_body::Frame;
 use http_body_util::BodyExt;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::failure::Failure;
-use crate::limits::{Limits, after, seconds};
+use crate::limits::{Limits, limit_reached, seconds};
+use crate::server::Peer;
 
 /// How long a caller whose request is refused may go on sending before it gets the answer.
 const DISCARD_LIMIT: Duration = Duration::from_secs(5);
@@ -40,19 +40,29 @@ pub(super) enum Unread {
     Gone,
 }
 
-/// Reads a body whole; a caller who `waits` sends it only when it is asked for, by reading.
+/// A body that is to be read.
+pub(super) struct Reading<B> {
+    pub(super) body: B,
+    /// The caller sends it only when it is asked for, by reading.
+    pub(super) waits: bool,
+    /// When the whole invocation has to be answered.
+    pub(super) deadline: Option<Instant>,
+}
+
+/// Reads a body whole, from `now` on.
 pub(super) async fn read<B: RequestBody>(
-    mut body: B,
+    mut reading: Reading<B>,
     limits: &Limits,
-    waits: bool,
+    now: Instant,
+    peer: &Peer,
 ) -> Result<Bytes, Unread> {
     let limit = limits.body;
-    let may_fit = body.size_hint().lower() <= limit as u64;
-    if may_fit && let Some(whole) = gather(&mut body, limits).await? {
+    let may_fit = reading.body.size_hint().lower() <= limit as u64;
+    if may_fit && let Some(whole) = gather(&mut reading, limits, now, peer).await? {
         return Ok(whole);
     }
-    if !waits || may_fit {
-        discard(body).await;
+    if !reading.waits || may_fit {
+        Box::pin(discard(reading.body)).await;
     }
     let failure = Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "Request body too large");
     let details = format!("the limit is {limit} bytes");
@@ -69,12 +79,30 @@ pub(super) async fn discard<B: RequestBody>(body: B) {
 }
 
 /// Reads a body to its end; `None` if it is longer than may be.
-async fn gather<B: RequestBody>(body: &mut B, limits: &Limits) -> Result<Option<Bytes>, Unread> {
-    let whole_by = after(limits.body_time);
+async fn gather<B: RequestBody>(
+    reading: &mut Reading<B>,
+    limits: &Limits,
+    mut now: Instant,
+    peer: &Peer,
+) -> Result<Option<Bytes>, Unread> {
+    let due = Due {
+        limits,
+        whole: now.checked_add(limits.body_time),
+        invocation: reading.deadline,
+    };
+    let body = &mut reading.body;
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
     while !body.is_end_stream() {
-        let Some(frame) = next(body, limits, whole_by).await? else {
+        let frame = match due.next(now) {
+            None => body.frame().await,
+            Some(at) => match peer.answer_by(at, body.frame()).await {
+                Some(frame) => frame,
+                None => return Err(due.missed(at)),
+            },
+        };
+        let frame = frame.transpose().map_err(|error| broken(&*error.into()))?;
+        let Some(frame) = frame else {
             break;
         };
         // Trailers say nothing about a payload.
@@ -87,10 +115,13 @@ async fn gather<B: RequestBody>(body: &mut B, limits: &Limits) -> Result<Option<
         if first.is_empty() && more.is_empty() {
             // Most bodies are one piece, which is not copied.
             first = data;
-            continue;
+        } else {
+            more.extend_from_slice(&std::mem::take(&mut first));
+            more.extend_from_slice(&data);
         }
-        more.extend_from_slice(&std::mem::take(&mut first));
-        more.extend_from_slice(&data);
+        if !body.is_end_stream() {
+            now = Instant::now();
+        }
     }
     Ok(Some(if more.is_empty() {
         first
@@ -99,35 +130,36 @@ async fn gather<B: RequestBody>(body: &mut B, limits: &Limits) -> Result<Option<
     }))
 }
 
-/// Reads the next piece of a body that is due as a whole at `whole_by`.
-async fn next<B: RequestBody>(
-    body: &mut B,
-    limits: &Limits,
-    whole_by: Option<Instant>,
-) -> Result<Option<Frame<Bytes>>, Unread> {
-    let next_by = after(limits.body_pause);
-    let due = match (next_by, whole_by) {
-        (Some(next), Some(whole)) => Some(next.min(whole)),
-        (next, whole) => next.or(whole),
-    };
-    let frame = match due {
-        None => body.frame().await,
-        Some(due) => match timeout_at(due, body.frame()).await {
-            Ok(frame) => frame,
-            Err(_elapsed) => return Err(too_slow(limits, whole_by == Some(due))),
-        },
-    };
-    frame.transpose().map_err(|error| broken(&*error.into()))
+/// When the pieces of a body are due.
+struct Due<'a> {
+    limits: &'a Limits,
+    whole: Option<Instant>,
+    invocation: Option<Instant>,
 }
 
-fn too_slow(limits: &Limits, is_late: bool) -> Unread {
-    let details = if is_late {
-        format!("it was not whole after {}", seconds(limits.body_time))
-    } else {
-        format!("nothing came for {}", seconds(limits.body_pause))
-    };
-    let failure = Failure::new(StatusCode::REQUEST_TIMEOUT, "Request body too slow");
-    Unread::Closed(failure.with_details(details))
+impl Due<'_> {
+    /// Returns when the next piece is due that is awaited from `now` on.
+    fn next(&self, now: Instant) -> Option<Instant> {
+        let next = now.checked_add(self.limits.body_pause);
+        [next, self.whole, self.invocation]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Says which limit a caller has missed whose next piece was due `at`.
+    fn missed(&self, at: Instant) -> Unread {
+        if self.invocation == Some(at) {
+            return Unread::Closed(limit_reached(self.limits.invocation));
+        }
+        let details = if self.whole == Some(at) {
+            format!("it was not whole after {}", seconds(self.limits.body_time))
+        } else {
+            format!("nothing came for {}", seconds(self.limits.body_pause))
+        };
+        let failure = Failure::new(StatusCode::REQUEST_TIMEOUT, "Request body too slow");
+        Unread::Closed(failure.with_details(details))
+    }
 }
 
 /// Tells a caller who has gone from one who sends what is no body.
@@ -166,6 +198,15 @@ mod tests {
         Limits::default().body(bytes)
     }
 
+    async fn read(body: Body, limits: &Limits) -> Result<Bytes, Unread> {
+        let reading = Reading {
+            body,
+            waits: false,
+            deadline: None,
+        };
+        super::read(reading, limits, Instant::now(), &Peer::default()).await
+    }
+
     /// A body whose pieces come after so many seconds each.
     fn slow(pieces: &'static [(u64, &'static str)]) -> Body {
         let pieces = stream::unfold(pieces.iter(), async |mut rest| {
@@ -189,17 +230,17 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_up_to_the_limit_is_read_whole() {
-        let body = read(Body::from("12345"), &limit(5), false).await;
+        let body = read(Body::from("12345"), &limit(5)).await;
         assert_eq!(body.unwrap(), "12345");
         let pieces = slow(&[(0, "1"), (0, ""), (0, "23"), (0, "45")]);
-        assert_eq!(read(pieces, &limit(5), false).await.unwrap(), "12345");
-        assert_eq!(read(Body::empty(), &limit(0), false).await.unwrap(), "");
+        assert_eq!(read(pieces, &limit(5)).await.unwrap(), "12345");
+        assert_eq!(read(Body::empty(), &limit(0)).await.unwrap(), "");
     }
 
     #[tokio::test]
     async fn a_longer_body_is_refused_whether_announced_or_not() {
         for body in [Body::from("123456"), slow(&[(0, "123"), (0, "456")])] {
-            let refusal = refusal(read(body, &limit(5), false).await);
+            let refusal = refusal(read(body, &limit(5)).await);
             assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
             assert_eq!(
                 refusal.body(),
@@ -214,7 +255,7 @@ mod tests {
             sleep(Duration::from_millis(10)).await;
             Some((Ok::<_, std::io::Error>("123"), ()))
         }));
-        let refusal = refusal(read(endless, &limit(5), false).await);
+        let refusal = refusal(read(endless, &limit(5)).await);
         assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
     }
 
@@ -225,30 +266,30 @@ mod tests {
             Limits::default().body_time(pause, whole)
         };
         let pieces = || slow(&[(5, "1"), (5, "2"), (5, "3")]);
-        let body = read(pieces(), &times(6, 16), false).await;
+        let body = read(pieces(), &times(6, 16)).await;
         assert_eq!(body.unwrap(), "123");
 
         for (limits, details) in [
             (times(4, 16), "nothing came for 4 s"),
             (times(6, 14), "it was not whole after 14 s"),
         ] {
-            let refusal = refusal(read(pieces(), &limits, false).await);
+            let refusal = refusal(read(pieces(), &limits).await);
             assert_eq!(refusal.status(), StatusCode::REQUEST_TIMEOUT);
             let body = format!(r#"{{"error":"Request body too slow","details":"{details}"}}"#);
             assert_eq!(refusal.body(), body.as_bytes());
         }
         let patient = Limits::default().body_time(Duration::MAX, Duration::MAX);
-        assert_eq!(read(pieces(), &patient, false).await.unwrap(), "123");
+        assert_eq!(read(pieces(), &patient).await.unwrap(), "123");
     }
 
     #[tokio::test]
     async fn a_caller_who_is_gone_is_told_nothing_and_one_who_errs_is() {
         let gone = failing(ErrorKind::UnexpectedEof.into());
-        let unread = read(gone, &limit(5), false).await;
+        let unread = read(gone, &limit(5)).await;
         assert!(matches!(unread, Err(Unread::Gone)), "{unread:?}");
 
         let malformed = failing(std::io::Error::new(ErrorKind::InvalidInput, "a bad chunk"));
-        let refusal = refusal(read(malformed, &limit(5), false).await);
+        let refusal = refusal(read(malformed, &limit(5)).await);
         assert_eq!(refusal.status(), StatusCode::BAD_REQUEST);
         assert_eq!(
             refusal.body(),

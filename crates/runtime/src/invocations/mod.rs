@@ -8,23 +8,23 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT};
 use http::{HeaderValue, Request, Response};
-use tokio::time::{Instant, timeout_at};
-use tracing::{Instrument, Span};
+use tokio::time::Instant;
+use tracing::Span;
 
-use self::body::Unread;
+use self::body::{Reading, Unread};
 use self::record::Record;
-use crate::agent::{Body, Invocation, Outcome};
+use crate::agent::{Body, EventStream, Invocation, Outcome};
 use crate::body::{AnswerBody, Bounds, EventBody, Opened, PassedBody};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::limits::{Hold, LIMIT_TYPE, after, limit_reached};
-use crate::log;
+use crate::limits::{Hold, LIMIT_TYPE, limit_reached};
+use crate::log::{self, Within};
 use crate::routes::{JSON, Routes, json};
 use crate::server::Peer;
 
@@ -32,19 +32,51 @@ pub(crate) use self::body::RequestBody;
 
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
 
+/// An invocation whose head was read.
+///
+/// Of the head only what an agent may ask for is kept, in one place: what is awaited here is moved with each request.
+pub(crate) struct Arrived<B> {
+    at: Instant,
+    context: Context,
+    body: B,
+    /// The caller sends the body only when it is asked for.
+    waits: bool,
+}
+
+impl<B> Arrived<B> {
+    /// Takes a request that arrives now.
+    pub(crate) fn now(request: Request<B>) -> Self {
+        let (head, body) = request.into_parts();
+        Self {
+            at: Instant::now(),
+            waits: head.headers.contains_key(EXPECT),
+            context: Context::from_parts(head),
+            body,
+        }
+    }
+}
+
 /// Answers one invocation of the caller at `peer`.
 pub(crate) async fn answer<B: RequestBody>(
     routes: &Routes,
-    request: Request<B>,
+    arrived: Arrived<B>,
     peer: &Peer,
 ) -> Response<AnswerBody> {
-    let deadline = after(routes.settings.limits.invocation);
-    let (head, body) = request.into_parts();
-    let waits = head.headers.contains_key(EXPECT);
-    let context = Context::from_parts(head);
+    let Arrived {
+        at,
+        context,
+        body,
+        waits,
+    } = arrived;
+    let deadline = at.checked_add(routes.settings.limits.invocation);
     let span = log::invocation_span(&context);
-    let mut record = Record::begin(span.clone(), &routes.cut);
-    let (body, hold) = match receive(routes, body, waits, (deadline, peer)).await {
+    let mut record = Record::begin(&span, at, &routes.cut);
+    let reading = Reading {
+        body,
+        waits,
+        deadline,
+    };
+    let (body, hold) = match receive(routes, reading, at, peer).await {
         Ok(received) => received,
         Err(unread) => return refuse(unread, record),
     };
@@ -52,12 +84,15 @@ pub(crate) async fn answer<B: RequestBody>(
     let mut invocation = Invocation::new(body, context);
     invocation.deadline = deadline;
     invocation.hold = hold.clone();
-    let outcome = ask(routes, invocation, &span).await;
-    let bounds = || {
-        let limit = routes.settings.limits.stream;
-        Bounds::new(routes.cut.clone(), limit, span, hold)
+    let settled = match ask(routes, invocation, &span, peer).await {
+        Outcome::Json(body) => Settled::Json(body),
+        Outcome::Failed(failure) => Settled::Failed(failure),
+        Outcome::Events(stream) => {
+            // Boxed, because most answers are not streams.
+            Box::pin(begin(stream, bounds(routes, &span, hold))).await
+        }
+        Outcome::Response(response) => Settled::Response(response, bounds(routes, &span, hold)),
     };
-    let settled = settle(outcome, bounds).await;
     record.end(&settled, routes.agent.writes_its_own_log());
     respond(settled, routes)
 }
@@ -65,33 +100,42 @@ pub(crate) async fn answer<B: RequestBody>(
 /// Takes a place, and then reads the body: who waits for a place costs no memory.
 async fn receive<B: RequestBody>(
     routes: &Routes,
-    body: B,
-    waits: bool,
-    (deadline, peer): (Option<Instant>, &Peer),
+    mut reading: Reading<B>,
+    mut at: Instant,
+    peer: &Peer,
 ) -> Result<(Bytes, Hold), Unread> {
-    let limits = &routes.settings.limits;
+    let hold = if let Some(hold) = routes.gate.try_enter() {
+        hold
+    } else {
+        // Boxed, because hardly anybody has to wait.
+        let (hold, queued) = Box::pin(queue(routes, reading, peer)).await?;
+        (reading, at) = (queued, Instant::now());
+        hold
+    };
+    let body = body::read(reading, &routes.settings.limits, at, peer).await?;
+    Ok((body, hold))
+}
+
+/// Waits for a place.
+async fn queue<B: RequestBody>(
+    routes: &Routes,
+    reading: Reading<B>,
+    peer: &Peer,
+) -> Result<(Hold, Reading<B>), Unread> {
     let entered = tokio::select! {
         biased;
-        entered = routes.gate.enter(deadline) => entered,
+        entered = routes.gate.enter(reading.deadline) => entered,
         () = peer.left() => return Err(Unread::Gone),
     };
-    let hold = match entered {
-        Ok(hold) => hold,
+    match entered {
+        Ok(hold) => Ok((hold, reading)),
         Err(failure) => {
-            if !waits {
-                body::discard(body).await;
+            if !reading.waits {
+                body::discard(reading.body).await;
             }
-            return Err(Unread::Refused(failure));
+            Err(Unread::Refused(failure))
         }
-    };
-    let read = body::read(body, limits, waits);
-    let body = match deadline {
-        None => read.await,
-        Some(at) => timeout_at(at, read)
-            .await
-            .unwrap_or_else(|_| Err(Unread::Closed(limit_reached(limits.invocation)))),
-    };
-    Ok((body?, hold))
+    }
 }
 
 /// Answers a caller whose request was not read whole.
@@ -114,22 +158,27 @@ fn refuse(unread: Unread, record: Record<'_>) -> Response<AnswerBody> {
 }
 
 /// Asks the agent; one that panics has failed, and nothing else with it.
-async fn ask(routes: &Routes, invocation: Invocation, span: &Span) -> Outcome {
+async fn ask(routes: &Routes, invocation: Invocation, span: &Span, peer: &Peer) -> Outcome {
     let deadline = invocation.deadline;
-    // Within the future, so that an agent that panics before it returns one is caught too.
-    let asked = AssertUnwindSafe(async { routes.agent.invoke(invocation).await })
-        .catch_unwind()
-        .instrument(span.clone());
-    let answered = match deadline {
-        None => Ok(asked.await),
-        Some(at) => timeout_at(at, asked).await,
+    let asked = catch_unwind(AssertUnwindSafe(|| {
+        span.in_scope(|| routes.agent.invoke(invocation))
+    }));
+    let answered = match asked {
+        Err(panic) => Some(Err(panic)),
+        Ok(work) => {
+            let work = Within::new(span, AssertUnwindSafe(work).catch_unwind());
+            match deadline {
+                None => Some(work.await),
+                Some(at) => peer.answer_by(at, work).await,
+            }
+        }
     };
     let limit = || Outcome::Failed(limit_reached(routes.settings.limits.invocation));
     match answered {
-        Ok(Ok(Outcome::Failed(failure))) if is_own_end(&failure, deadline) => limit(),
-        Ok(Ok(outcome)) => outcome,
-        Ok(Err(panic)) => Outcome::Failed(Failure::from_panic(&*panic)),
-        Err(_elapsed) => limit(),
+        Some(Ok(Outcome::Failed(failure))) if is_own_end(&failure, deadline) => limit(),
+        Some(Ok(outcome)) => outcome,
+        Some(Err(panic)) => Outcome::Failed(Failure::from_panic(&*panic)),
+        None => limit(),
     }
 }
 
@@ -146,20 +195,18 @@ enum Settled {
     Failed(Failure),
 }
 
-/// Waits until the answer can begin, which for a stream is up to its first item; makes the bounds of an answer that lasts.
-async fn settle(outcome: Outcome, bounds: impl FnOnce() -> Bounds) -> Settled {
-    match outcome {
-        Outcome::Json(body) => Settled::Json(body),
-        Outcome::Events(stream) => {
-            let bounds = bounds();
-            match crate::body::open(stream, &bounds).await {
-                Ok(opened) => Settled::Events(opened, bounds),
-                Err(failure) => Settled::Failed(failure),
-            }
-        }
-        Outcome::Response(response) => Settled::Response(response, bounds()),
-        Outcome::Failed(failure) => Settled::Failed(failure),
+/// Waits until a stream can begin to answer, which is up to its first item.
+async fn begin(stream: EventStream, bounds: Bounds) -> Settled {
+    match crate::body::open(stream, &bounds).await {
+        Ok(opened) => Settled::Events(opened, bounds),
+        Err(failure) => Settled::Failed(failure),
     }
+}
+
+/// Makes the bounds of an answer that lasts.
+fn bounds(routes: &Routes, span: &Span, hold: Hold) -> Bounds {
+    let limit = routes.settings.limits.stream;
+    Bounds::new(routes.cut.clone(), limit, span.clone(), hold)
 }
 
 fn respond(settled: Settled, routes: &Routes) -> Response<AnswerBody> {

@@ -3,8 +3,9 @@
 //! It is written when the answer begins, or when there will be none, and names no payload, result or header.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Span;
 
@@ -16,7 +17,7 @@ use crate::payload::{INVALID_ENCODING, INVALID_JSON};
 
 /// What the log will say about one invocation.
 pub(super) struct Record<'a> {
-    span: Span,
+    span: &'a Span,
     started: Instant,
     /// Cancelled when the server can wait no longer.
     cut: &'a CancellationToken,
@@ -32,10 +33,11 @@ enum Progress {
 }
 
 impl<'a> Record<'a> {
-    pub(super) fn begin(span: Span, cut: &'a CancellationToken) -> Self {
+    /// Begins to take note of an invocation that has arrived at `started`.
+    pub(super) fn begin(span: &'a Span, started: Instant, cut: &'a CancellationToken) -> Self {
         Self {
             span,
-            started: Instant::now(),
+            started,
             cut,
             progress: Progress::Arriving,
         }
@@ -49,7 +51,7 @@ impl<'a> Record<'a> {
     /// Tells of an invocation that the agent was not asked about.
     pub(super) fn fail(mut self, failure: &Failure) {
         self.progress = Progress::Told;
-        log_failure(failure, self.took(), &self.span);
+        log_failure(failure, self.took(), self.span);
     }
 
     /// Tells of an invocation whose answer begins; the agent may have done so itself.
@@ -58,23 +60,23 @@ impl<'a> Record<'a> {
         let took = self.took();
         match settled {
             Settled::Failed(failure) if failure.is_logged() => {}
-            Settled::Failed(failure) => log_failure(failure, took, &self.span),
+            Settled::Failed(failure) => log_failure(failure, took, self.span),
             Settled::Json(_) | Settled::Events(..) | Settled::Response(..) if agent_logs => {}
             Settled::Events(..) => tracing::info!(
-                target: LOGGER, parent: &self.span,
+                target: LOGGER, parent: self.span,
                 "Returning streaming response (generator) ({took})"
             ),
             Settled::Response(response, _) if debug_actions::is_answer(response) => tracing::info!(
-                target: LOGGER, parent: &self.span,
+                target: LOGGER, parent: self.span,
                 "Debug action completed ({took})"
             ),
             Settled::Response(response, _) if response.status().as_u16() >= 400 => tracing::warn!(
-                target: LOGGER, parent: &self.span,
+                target: LOGGER, parent: self.span,
                 "Invocation returned HTTP {} ({took})",
                 response.status().as_u16()
             ),
             Settled::Json(_) | Settled::Response(..) => tracing::info!(
-                target: LOGGER, parent: &self.span,
+                target: LOGGER, parent: self.span,
                 "Invocation completed successfully ({took})"
             ),
         }
@@ -87,9 +89,11 @@ impl<'a> Record<'a> {
 
 impl Drop for Record<'_> {
     fn drop(&mut self) {
-        let (took, span) = (self.took(), &self.span);
+        if self.progress == Progress::Told {
+            return;
+        }
+        let (took, span) = (self.took(), self.span);
         match self.progress {
-            Progress::Told => {}
             _ if self.cut.is_cancelled() => tracing::warn!(
                 target: LOGGER, parent: span,
                 "Invocation cut by the end of the server ({took})"
@@ -98,7 +102,7 @@ impl Drop for Record<'_> {
                 target: LOGGER, parent: span,
                 "Client disconnected before its request was read ({took})"
             ),
-            Progress::Asked => {
+            Progress::Asked | Progress::Told => {
                 tracing::info!(target: LOGGER, parent: span, "Client disconnected ({took})");
             }
         }

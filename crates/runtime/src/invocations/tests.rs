@@ -45,7 +45,7 @@ async fn line_about(outcome: fn() -> Option<Outcome>) -> String {
         .body(Body::from("a secret"))
         .unwrap();
     let peer = Peer::default();
-    let answered = answer(&routes, request, &peer);
+    let answered = answer(&routes, Arrived::now(request), &peer);
     let _ = tokio::time::timeout(Duration::from_millis(1), answered).await;
     let line = captured.lines().swap_remove(0);
     let (before, after) = line.split_once("s)").unwrap();
@@ -130,7 +130,7 @@ async fn answer_to_broken(error: io::ErrorKind) -> (Response<AnswerBody>, String
     let routes = Routes::new(agent, ServerSettings::default(), CancellationToken::new());
     let pieces = stream::iter([Ok("a secret"), Err(io::Error::from(error))]);
     let request = Request::post("/invocations").body(Body::from_stream(pieces));
-    let response = answer(&routes, request.unwrap(), &Peer::default()).await;
+    let response = answer(&routes, Arrived::now(request.unwrap()), &Peer::default()).await;
     (response, captured.lines().concat())
 }
 
@@ -162,7 +162,7 @@ async fn answer_within(limits: Limits) -> (u16, String, String) {
     let settings = ServerSettings::default().limits(limits);
     let routes = Routes::new(Arc::new(Fixed(|| None)), settings, CancellationToken::new());
     let request = Request::post("/invocations").body(Body::from("a secret"));
-    let response = answer(&routes, request.unwrap(), &Peer::default()).await;
+    let response = answer(&routes, Arrived::now(request.unwrap()), &Peer::default()).await;
     let status = response.status().as_u16();
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let body = String::from_utf8(body.to_vec()).unwrap();
@@ -213,7 +213,7 @@ async fn the_words_are_the_same_whoever_notices_the_limit_first() {
     let settings = ServerSettings::default().limits(limits);
     let routes = Routes::new(Arc::new(EndsItself), settings, CancellationToken::new());
     let request = Request::post("/invocations").body(Body::empty());
-    let response = answer(&routes, request.unwrap(), &Peer::default()).await;
+    let response = answer(&routes, Arrived::now(request.unwrap()), &Peer::default()).await;
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert!(
         body.ends_with(br#""details":"the limit is 1.5 s"}"#),

@@ -40,17 +40,22 @@ impl Gate {
         }
     }
 
+    /// Takes a place if one is free. Passes nobody by: one that becomes free goes to the first who waits.
+    pub(crate) fn try_enter(&self) -> Option<Hold> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        Some(Hold::default().and(place))
+    }
+
     /// Takes a place, now or when the turn comes; it is free again when all copies of the hold are gone.
     ///
     /// # Errors
     ///
     /// Fails with 503 if too many wait already, or if the server ends; with 504 if `deadline` passes first.
     pub(crate) async fn enter(&self, deadline: Option<Instant>) -> Result<Hold, Failure> {
-        let places = Arc::clone(&self.places);
-        // Passes nobody by: a place that becomes free goes to the first who waits, and is never just free.
-        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-            return Ok(Hold::default().and(place));
+        if let Some(hold) = self.try_enter() {
+            return Ok(hold);
         }
+        let places = Arc::clone(&self.places);
         let _waits = self.queue().ok_or_else(|| self.overloaded())?;
         tokio::select! {
             biased;

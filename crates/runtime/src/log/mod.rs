@@ -31,7 +31,7 @@ use self::sink::Sink;
 pub(crate) use self::panics::log_panics;
 pub(crate) use self::secrets::REDACTED;
 pub use self::settings::{LogFormat, LogSettings, UnknownLogFormat};
-pub(crate) use self::span::invocation_span;
+pub(crate) use self::span::{Within, invocation_span};
 
 /// The logger of the server's own lines; the reference SDK's name, so that queries over logs keep working.
 pub(crate) const LOGGER: &str = "bedrock_agentcore.app";

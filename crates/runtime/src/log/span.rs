@@ -1,6 +1,8 @@
 //! The span around one invocation: its ids, which any subscriber sees, and its secrets, which only our own layer keeps.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
 
 use agentcore_protocol::trace::TraceContext;
 use tracing::{Span, field};
@@ -47,4 +49,38 @@ fn keep_secrets(span: &Span, context: &Context) {
             extensions.insert(marks);
         }
     });
+}
+
+/// A future within somebody else's span, which costs less than to keep the span: it is entered while the future is polled, and
+/// while it is dropped.
+pub(crate) struct Within<'a, F: Unpin> {
+    span: &'a Span,
+    /// Taken out only to be dropped.
+    inner: Option<F>,
+}
+
+impl<'a, F: Future + Unpin> Within<'a, F> {
+    pub(crate) fn new(span: &'a Span, inner: F) -> Self {
+        let inner = Some(inner);
+        Self { span, inner }
+    }
+}
+
+impl<F: Future + Unpin> Future for Within<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<F::Output> {
+        let _entered = self.span.enter();
+        match &mut self.inner {
+            Some(inner) => Pin::new(inner).poll(task),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F: Unpin> Drop for Within<'_, F> {
+    fn drop(&mut self) {
+        let _entered = self.span.enter();
+        self.inner = None;
+    }
 }

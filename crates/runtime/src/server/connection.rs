@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll, ready};
 
@@ -14,20 +14,20 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::AsyncRead;
 use tokio::task::JoinSet;
-use tokio::time::{Sleep, sleep_until};
-use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::FLUSH;
 use super::accept::{Stream, accept};
+use super::clock::{Alarm, Clock};
+use super::draining::Draining;
 use super::socket::{Half, Peer, Socket};
 use crate::address::Listener;
 use crate::body::{AnswerBody, Lasting};
 use crate::log::LOGGER;
-use crate::routes::Routes;
+use crate::routes::{Asked, Routes};
 
 /// What requests come to: the routes, or a router with more than these.
 #[derive(Clone)]
@@ -36,17 +36,35 @@ pub(super) struct Front {
     pub(super) router: Option<Router>,
 }
 
-impl Front {
-    async fn answer(self, mut request: Request<Incoming>, peer: Peer) -> Response<AnswerBody> {
-        match self.router {
-            None => self.routes.answer(request, &peer).await,
+/// One connection, as its requests see it.
+struct Line {
+    front: Front,
+    peer: Peer,
+    answer: CurrentAnswer,
+}
+
+impl Line {
+    /// Answers a request.
+    fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send {
+        // Before anything is awaited, because the request itself is large.
+        let asked = match &self.front.router {
+            None => Ok(Asked::of(request)),
             Some(router) => {
-                request.extensions_mut().insert(peer);
-                match router.oneshot(request.map(Body::new)).await {
-                    Ok(response) => response.map(AnswerBody::Other),
-                    Err(never) => match never {},
-                }
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(self.peer.clone());
+                Err(Box::pin(router.clone().oneshot(request)))
             }
+        };
+        async move {
+            let mut response = match asked {
+                Ok(asked) => self.front.routes.answer(asked, &self.peer).await,
+                Err(routed) => routed.await?.map(AnswerBody::Other),
+            };
+            self.answer.set(response.extensions_mut().remove());
+            Ok(response)
         }
     }
 }
@@ -55,12 +73,12 @@ impl Front {
 pub(super) struct Connections {
     open: JoinSet<()>,
     front: Front,
-    draining: CancellationToken,
+    draining: Draining,
 }
 
 impl Connections {
-    /// Creates the set; its connections end with the request at hand when `draining` is cancelled.
-    pub(super) fn new(front: Front, draining: CancellationToken) -> Self {
+    /// Creates the set; its connections end with the request at hand when `draining` begins.
+    pub(super) fn new(front: Front, draining: Draining) -> Self {
         Self {
             open: JoinSet::new(),
             front,
@@ -115,50 +133,46 @@ impl Connections {
 }
 
 /// Serves one connection to its end; when the server drains, that is the end of the request at hand.
-async fn connection<R, W>(socket: Socket<R, W>, front: Front, draining: CancellationToken)
+async fn connection<R, W>(socket: Socket<R, W>, front: Front, draining: Draining)
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: Half,
 {
     let head_time = front.routes.settings.limits.head_time;
-    let (peer, answer) = (socket.peer(), CurrentAnswer::default());
-    let begun = answer.clone();
-    let service = service_fn(move |request| {
-        let (front, peer, begun) = (front.clone(), peer.clone(), begun.clone());
-        async move {
-            let mut response = front.answer(request, peer).await;
-            begun.set(response.extensions_mut().remove());
-            Ok::<_, Infallible>(response)
-        }
+    let (clock, answer) = (Clock::default(), CurrentAnswer::default());
+    let mut overdue = Overdue::new(clock.alarm(), answer.clone());
+    let peer = Peer::new(&socket, clock.clone());
+    let line = Arc::new(Line {
+        front,
+        peer,
+        answer,
     });
+    let service = service_fn(move |request| Arc::clone(&line).answer(request));
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(clock)
         .header_read_timeout(head_time)
         .serve_connection(TokioIo::new(socket), service)
         .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let mut overdue = Overdue {
-        answer,
-        alarm: None,
-    };
-    let mut drains = false;
-    let ended = loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => break ended,
-            () = draining.cancelled(), if !drains => {
-                drains = true;
+    let (mut connection, mut draining) = (pin!(connection), draining.begun());
+    let ended = poll_fn(|task| {
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(task) {
+                return Poll::Ready(Some(ended));
+            }
+            if draining.poll(task).is_ready() {
                 connection.as_mut().graceful_shutdown();
+                continue;
             }
-            () = poll_fn(|task| overdue.poll(task)) => {
-                tracing::warn!(target: LOGGER, "Closing a connection whose caller does not read its answer");
-                return;
-            }
+            return overdue.poll(task).map(|()| None);
         }
-    };
-    if let Err(error) = ended {
+    });
+    match ended.await {
+        Some(Ok(())) => {}
         // Callers who hang up and probes that speak something else are not worth a line in anyone's log.
-        tracing::debug!(target: LOGGER, "Connection ended: {error}");
+        Some(Err(error)) => tracing::debug!(target: LOGGER, "Connection ended: {error}"),
+        None => {
+            tracing::warn!(target: LOGGER, "Closing a connection whose caller does not read its answer");
+        }
     }
 }
 
@@ -182,28 +196,34 @@ impl CurrentAnswer {
 /// does not read.
 struct Overdue {
     answer: CurrentAnswer,
-    alarm: Option<(Lasting, Pin<Box<Sleep>>)>,
+    lasting: Option<Lasting>,
+    alarm: Alarm,
 }
 
 impl Overdue {
+    fn new(alarm: Alarm, answer: CurrentAnswer) -> Self {
+        Self {
+            answer,
+            lasting: None,
+            alarm,
+        }
+    }
+
     /// Completes when the answer at hand is overdue; called after each step of the connection.
     fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
         if let Some(lasting) = self.answer.take() {
-            // The end that the body makes itself has some time to reach its caller.
-            let at = lasting.deadline.checked_add(FLUSH);
-            self.alarm = at.map(|at| (lasting, Box::pin(sleep_until(at))));
+            self.lasting = Some(lasting);
         }
-        let Some((lasting, alarm)) = &mut self.alarm else {
-            return Poll::Pending;
-        };
-        if lasting.goes_on() {
-            ready!(alarm.as_mut().poll(task));
-            // It may have ended in the meantime, without a step of this task.
-            if lasting.goes_on() {
+        loop {
+            // It may end without a step of this task.
+            self.lasting.take_if(|lasting| !lasting.goes_on());
+            // The end that the body makes itself has some time to reach its caller.
+            let lasting = self.lasting.as_ref();
+            let due = lasting.and_then(|lasting| lasting.deadline.checked_add(FLUSH));
+            ready!(self.alarm.poll(task, due));
+            if self.lasting.as_ref().is_some_and(Lasting::goes_on) {
                 return Poll::Ready(());
             }
         }
-        self.alarm = None;
-        Poll::Pending
     }
 }

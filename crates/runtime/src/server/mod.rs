@@ -3,7 +3,9 @@
 //! The listener and the end are given; this module binds nothing, reads no environment and handles no signal.
 
 mod accept;
+mod clock;
 mod connection;
+mod draining;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -20,12 +22,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use self::connection::{Connections, Front};
+use self::draining::Draining;
 use crate::address::Listener;
 use crate::agent::Agent;
 use crate::body::Kept;
 use crate::log::{self, LOGGER};
 use crate::middleware::{self, Edits};
-use crate::routes::Routes;
+use crate::routes::{Asked, Routes};
 use crate::settings::ServerSettings;
 
 pub(crate) use self::socket::Peer;
@@ -88,9 +91,10 @@ pub(crate) fn edited_router<A: Agent>(
 fn into_router(routes: Arc<Routes>) -> Router {
     middleware::router_of(tower::service_fn(move |mut request: Request<Body>| {
         let routes = Arc::clone(&routes);
+        let peer = request.extensions_mut().remove().unwrap_or_default();
+        let asked = Asked::of(request);
         async move {
-            let peer = request.extensions_mut().remove().unwrap_or_default();
-            let response = routes.answer(request, &peer).await;
+            let response = routes.answer(asked, &peer).await;
             // A router that is dropped after one request must not take the rest of the answer with it.
             Ok::<_, Infallible>(response.map(|body| Kept::new(body, routes)))
         }
@@ -105,7 +109,7 @@ pub(crate) async fn serve<A: Agent>(
     settings: ServerSettings,
     shutdown: impl Future<Output = ()> + Send,
 ) -> io::Result<()> {
-    let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
+    let (draining, cut) = (Draining::default(), CancellationToken::new());
     let grace = settings.drain;
     let routes = Arc::new(Routes::new(agent.clone(), settings, cut.clone()));
     let front = Front {
@@ -120,7 +124,7 @@ pub(crate) async fn serve<A: Agent>(
         () = shutdown => {}
     }
     drop(listener);
-    draining.cancel();
+    draining.begin();
     let began = Instant::now();
     let stopped = async {
         let at_most = grace.saturating_add(FLUSH);

@@ -12,7 +12,9 @@ use std::task::{Context as TaskContext, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream, tcp, unix};
+use tokio::time::{Instant, timeout_at};
 
+use super::clock::Clock;
 use crate::agent::BoxFuture;
 
 /// A socket that somebody can watch while somebody else reads and writes it.
@@ -35,14 +37,32 @@ pub(super) trait Half: Send + Sync + 'static {
 ///
 /// It keeps nothing open.
 #[derive(Clone, Default)]
-pub(crate) struct Peer(Option<Weak<dyn Half>>);
+pub(crate) struct Peer(Option<(Weak<dyn Half>, Clock)>);
 
 impl Peer {
+    /// Describes the caller at the other end of `socket`, whose connection has deadlines.
+    pub(super) fn new<R, W: Half>(socket: &Socket<R, W>, deadlines: Clock) -> Self {
+        let half: Weak<W> = Arc::downgrade(&socket.write);
+        Self(Some((half, deadlines)))
+    }
+
     /// Waits until the caller has closed the connection, or its sending side; for ever where that cannot be seen.
     pub(crate) async fn left(&self) {
-        match self.0.as_ref().and_then(Weak::upgrade) {
+        match self.0.as_ref().and_then(|(half, _)| half.upgrade()) {
             Some(half) => half.left().await,
             None => std::future::pending().await,
+        }
+    }
+
+    /// Waits for the caller's answer until `deadline`; `None` if it did not come by then.
+    pub(crate) async fn answer_by<F: Future>(
+        &self,
+        deadline: Instant,
+        answer: F,
+    ) -> Option<F::Output> {
+        match &self.0 {
+            Some((_, deadlines)) => deadlines.answer_by(deadline, answer).await,
+            None => timeout_at(deadline, answer).await.ok(),
         }
     }
 }
@@ -51,12 +71,6 @@ impl<R, W: Half> Socket<R, W> {
     pub(super) fn new((read, write): (R, W)) -> Self {
         let write = Arc::new(write);
         Self { read, write }
-    }
-
-    /// Returns who is at the other end.
-    pub(super) fn peer(&self) -> Peer {
-        let half: Weak<W> = Arc::downgrade(&self.write);
-        Peer(Some(half))
     }
 }
 

@@ -125,7 +125,7 @@ async fn served(limits: Limits, through_a_router: bool) -> Served {
         router: through_a_router.then(|| into_router(Arc::clone(&routes))),
         routes: Arc::clone(&routes),
     };
-    let mut connections = Connections::new(front, CancellationToken::new());
+    let mut connections = Connections::new(front, Draining::default());
     let mut serving = JoinSet::new();
     serving.spawn(async move { connections.accept_all(&listener.into()).await });
     Served {
@@ -231,7 +231,7 @@ async fn the_drain_waits_for_what_became_of_connections_and_tells_what_it_cuts()
         routes: Arc::clone(routes),
         router: None,
     };
-    let mut upgraded = Connections::new(front, CancellationToken::new());
+    let mut upgraded = Connections::new(front, Draining::default());
     let cut = routes.cut.clone();
     routes.upgraded.spawn(async move { cut.cancelled().await });
     drain(&mut upgraded, routes, Duration::from_millis(50)).await;

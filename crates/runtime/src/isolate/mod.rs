@@ -4,31 +4,31 @@
 //! handler does, even on a multi-threaded runtime. So the agent has a tokio runtime of its own: asynchronous code
 //! runs on its workers, synchronous code on its blocking pool.
 
+mod running;
+mod stream;
+
 use std::io;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context as TaskContext, Poll};
 use std::thread::available_parallelism;
 use std::time::Duration;
-use std::vec;
 
 use futures_core::Stream;
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinError, JoinHandle};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
-use crate::agent::{EventStream, Invocation, StreamItem};
+use self::running::{Bounded, Wanted, lost};
+use self::stream::{READ_AHEAD, produce};
+use crate::agent::{BoxFuture, EventStream, Invocation, StreamItem};
 use crate::failure::Failure;
-use crate::limits::{Hold, deadline_reached, shutting_down};
+use crate::limits::{Hold, shutting_down};
 use crate::log::LOGGER;
 
-/// How many items may wait on either side of the threads' border: enough to spare most of the wake-ups across it.
-const READ_AHEAD: usize = 32;
+pub(crate) use self::running::Running;
+pub(crate) use self::stream::{Items, Relay};
 
 /// Where the agent's code runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,43 +101,15 @@ impl Isolate {
 
     /// Runs `work`, to its end even if nobody waits for it any longer, unless the app wants it cancelled then; in any case
     /// until the deadline.
-    pub(crate) fn run<T, W>(
+    pub(crate) fn run<T: Send + 'static>(
         &self,
         terms: Terms,
-        work: W,
-    ) -> impl Future<Output = Result<T, Failure>> + Send + use<T, W>
-    where
-        T: Send + 'static,
-        W: Future<Output = T> + Send + 'static,
-    {
-        let caller = Caller::of(&terms);
-        let has_left = Arc::clone(&caller.has_left);
-        let work = async move {
-            let Terms { deadline, hold } = terms;
-            let _kept = hold;
-            let Some(at) = deadline else {
-                return Ok(work.await);
-            };
-            timeout_at(at, work).await.map_err(|_| {
-                let limit = deadline_reached();
-                if has_left.load(Ordering::Relaxed) {
-                    tracing::error!(
-                        target: LOGGER,
-                        errorType = limit.error_type(),
-                        "Invocation ended at its limit, after its caller had left"
-                    );
-                }
-                limit
-            })
-        };
-        let work = work.instrument(Span::current());
-        let task = self.spawn(self.plain.track_future(work));
-        let cancels = self.caller_leaves == CallerLeaves::Cancel;
-        let mut task = Work { task, cancels };
-        async move {
-            let _caller = caller;
-            let ended = (&mut task.task).await;
-            ended.map_err(lost).flatten()
+        work: BoxFuture<'static, Result<T, Failure>>,
+    ) -> Running<T> {
+        let work = Bounded::new(terms, self.plain.token(), work);
+        match &self.runtime {
+            Some(runtime) => Running::apart(work, runtime.handle(), self.caller_leaves),
+            None => Running::here(work, self.caller_leaves),
         }
     }
 
@@ -149,7 +121,7 @@ impl Isolate {
     ) -> impl Future<Output = Result<T, Failure>> + Send + use<T, W>
     where
         T: Send + 'static,
-        W: FnOnce() -> T + Send + 'static,
+        W: FnOnce() -> Result<T, Failure> + Send + 'static,
     {
         let (span, token) = (Span::current(), self.plain.token());
         let work = move || {
@@ -158,9 +130,9 @@ impl Isolate {
         };
         let task = match &self.runtime {
             Some(runtime) => runtime.spawn_blocking(work),
-            None => tokio::spawn(async move { work() }),
+            None => tokio::spawn(async { work() }),
         };
-        async { task.await.map_err(lost) }
+        task.map(|ended| ended.map_err(lost).flatten())
     }
 
     /// Runs `work` for as long as somebody waits for its end; dropping the future ends it at the point where it waits.
@@ -178,11 +150,8 @@ impl Isolate {
             work.await
         };
         let work = work.instrument(Span::current());
-        let mut task = Work {
-            task: self.spawn(self.plain.track_future(work)),
-            cancels: true,
-        };
-        async move { (&mut task.task).await.map_err(lost) }
+        let mut task = Wanted(self.spawn(self.plain.track_future(work)));
+        async move { (&mut task.0).await.map_err(lost) }
     }
 
     /// Opens a stream and reads ahead of whoever takes its items. Dropping either future or stream ends the work at once.
@@ -268,165 +237,10 @@ fn start_threads() -> io::Result<Runtime> {
         .build()
 }
 
-/// Opens a stream, says whether that worked, and sends its items for as long as somebody wants them.
-async fn produce<S>(
-    open: impl Future<Output = Result<S, Failure>> + Send,
-    opened: oneshot::Sender<Result<(), Failure>>,
-    items: mpsc::Sender<Result<StreamItem, Failure>>,
-) where
-    S: Stream<Item = Result<StreamItem, Failure>> + Send,
-{
-    let stream = match open.await {
-        Ok(stream) => stream,
-        Err(failure) => {
-            let _ = opened.send(Err(failure));
-            return;
-        }
-    };
-    if opened.send(Ok(())).is_err() {
-        return;
-    }
-    send_all(stream, items).await;
-}
-
-async fn send_all<T>(
-    stream: impl Stream<Item = Result<T, Failure>> + Send,
-    items: mpsc::Sender<Result<T, Failure>>,
-) {
-    let mut stream = pin!(stream);
-    while let Some(item) = stream.next().await {
-        if items.send(item).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// The agent's threads, for the part of an answer that takes time after its handler has returned.
-pub(crate) struct Relay {
-    threads: Handle,
-    hold: Hold,
-}
-
-impl Relay {
-    /// Takes the items of `stream` on the agent's threads, ahead of whoever takes them here, and keeps the invocation's place
-    /// until its end. Dropping what this returns ends the work at once.
-    pub(crate) fn stream<T, S>(self, stream: S) -> Items<T>
-    where
-        T: Send + 'static,
-        S: Stream<Item = Result<T, Failure>> + Send + 'static,
-    {
-        let (sender, receiver) = mpsc::channel(READ_AHEAD);
-        let work = async move {
-            let _kept = self.hold;
-            send_all(stream, sender).await;
-        };
-        let task = self.threads.spawn(work.instrument(Span::current()));
-        Items::new(receiver, task)
-    }
-}
-
-/// The items of a stream that is produced on the agent's threads.
-pub(crate) struct Items<T> {
-    receiver: mpsc::Receiver<Result<T, Failure>>,
-    /// Filled from the channel at once, so that a producer that waits is woken once and not for each item.
-    batch: Vec<Result<T, Failure>>,
-    ready: vec::IntoIter<Result<T, Failure>>,
-    /// Gone once its end is known.
-    producer: Option<Work<()>>,
-}
-
-impl<T> Items<T> {
-    fn new(receiver: mpsc::Receiver<Result<T, Failure>>, task: JoinHandle<()>) -> Self {
-        Self {
-            receiver,
-            batch: Vec::with_capacity(READ_AHEAD),
-            ready: Vec::new().into_iter(),
-            producer: Some(Work {
-                task,
-                cancels: true,
-            }),
-        }
-    }
-}
-
-impl<T> Unpin for Items<T> {}
-
-impl<T> Stream for Items<T> {
-    type Item = Result<T, Failure>;
-
-    fn poll_next(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        let this = self.get_mut();
-        if let Some(item) = this.ready.next() {
-            return Poll::Ready(Some(item));
-        }
-        let received = this
-            .receiver
-            .poll_recv_many(task, &mut this.batch, READ_AHEAD);
-        if std::task::ready!(received) > 0 {
-            this.ready = std::mem::take(&mut this.batch).into_iter();
-            return Poll::Ready(this.ready.next());
-        }
-        // No item will come; a panic is the one end that must not look like a normal one.
-        let Some(producer) = &mut this.producer else {
-            return Poll::Ready(None);
-        };
-        let ended = std::task::ready!(Pin::new(&mut producer.task).poll(task));
-        this.producer = None;
-        Poll::Ready(ended.err().map(|error| Err(lost(error))))
-    }
-}
-
-/// A task that, if it `cancels`, ends when nobody waits for it any longer.
-struct Work<T> {
-    task: JoinHandle<T>,
-    cancels: bool,
-}
-
-impl<T> Drop for Work<T> {
-    fn drop(&mut self) {
-        if self.cancels {
-            self.task.abort();
-        }
-    }
-}
-
-/// The caller of an invocation, who may leave before it ends: nobody else tells then how it ended.
-struct Caller {
-    has_left: Arc<AtomicBool>,
-    deadline: Option<Instant>,
-}
-
-impl Caller {
-    fn of(terms: &Terms) -> Self {
-        Self {
-            has_left: Arc::default(),
-            deadline: terms.deadline,
-        }
-    }
-}
-
-impl Drop for Caller {
-    fn drop(&mut self) {
-        // At the deadline itself it is the server that leaves, and tells.
-        if self.deadline.is_some_and(|at| Instant::now() < at) {
-            self.has_left.store(true, Ordering::Relaxed);
-        }
-    }
-}
-
-/// Describes a task that ended without a result.
-fn lost(error: JoinError) -> Failure {
-    match error.try_into_panic() {
-        Ok(panic) => Failure::from_panic(&*panic),
-        Err(_) => shutting_down(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
-
     use super::*;
+    use crate::limits::deadline_reached;
     use crate::log::Captured;
 
     #[tokio::test(start_paused = true)]
@@ -438,7 +252,8 @@ mod tests {
                 deadline: Some(Instant::now() + Duration::from_secs(1)),
                 hold: Hold::default(),
             };
-            let mut waiting = Box::pin(isolate.run(terms, std::future::pending::<()>()));
+            let work = std::future::pending::<Result<(), Failure>>();
+            let mut waiting = Box::pin(isolate.run(terms, Box::pin(work)));
             assert!(waiting.as_mut().now_or_never().is_none());
             if leaves {
                 drop(waiting);
