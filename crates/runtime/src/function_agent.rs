@@ -2,6 +2,7 @@
 //!
 //! It only brings them together: sessions, tasks, health and debug actions each have a module.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -28,20 +29,29 @@ pub(crate) struct FunctionAgent {
 }
 
 /// The parts of an app that its functions reach.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Parts {
     pub(crate) sessions: Sessions,
     pub(crate) tasks: Tasks,
     pub(crate) health: Health,
+    /// What is lent to calls without a session, made once for all of them.
+    without_session: Arc<Scope>,
 }
 
 impl Parts {
     pub(crate) fn new() -> Self {
         let tasks = Tasks::default();
+        let health = Health::new(tasks.clone());
+        let without_session = Scope {
+            session: None,
+            tasks: tasks.clone(),
+            health: health.clone(),
+        };
         Self {
             sessions: Sessions::default(),
-            health: Health::new(tasks.clone()),
             tasks,
+            health,
+            without_session: Arc::new(without_session),
         }
     }
 }
@@ -61,23 +71,17 @@ impl FunctionAgent {
 
     /// Lends the app's parts to what is called with `context`, whose session stays open for as long as `hold` is kept.
     fn lend(&self, context: &mut Context, hold: &mut Hold) -> Result<(), Failure> {
-        let Parts {
-            sessions,
-            tasks,
-            health,
-        } = self.parts.clone();
-        let mut scope = Scope {
-            session: None,
-            tasks,
-            health,
+        let Some(id) = context.session_id() else {
+            context.lend(Arc::clone(&self.parts.without_session));
+            return Ok(());
         };
-        if let Some(id) = context.session_id() {
-            let lease = sessions.open(id)?;
-            scope.session = Some(lease.session.clone());
-            scope.tasks = scope.tasks.within(lease.clone());
-            *hold = std::mem::take(hold).and(lease);
-        }
-        context.lend(scope);
+        let lease = self.parts.sessions.open(id)?;
+        context.lend(Arc::new(Scope {
+            session: Some(lease.session.clone()),
+            tasks: self.parts.tasks.within(lease.clone()),
+            health: self.parts.health.clone(),
+        }));
+        *hold = std::mem::take(hold).and(lease);
         Ok(())
     }
 

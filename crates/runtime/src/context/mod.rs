@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 
 use agentcore_protocol::SessionId;
 use agentcore_protocol::baggage::Baggage;
-use agentcore_protocol::header::{self, latin1};
+use agentcore_protocol::header::{self, AMZN_TRACE_ID, TRACEPARENT, latin1};
 use agentcore_protocol::trace::TraceContext;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
@@ -30,7 +30,8 @@ use crate::tasks::Tasks;
 #[non_exhaustive]
 pub struct Context {
     request: Arc<RequestParts>,
-    scope: Scope,
+    /// `None` if there is no app around the call.
+    lent: Option<Arc<Scope>>,
 }
 
 /// What came with the request, beside its body.
@@ -43,6 +44,8 @@ struct RequestParts {
     baggage: OnceLock<Baggage>,
     uri: Uri,
     extensions: Extensions,
+    /// What stands in for an app's, made when it is asked for.
+    nobodys: OnceLock<Scope>,
 }
 
 /// What an app lends to the code that answers an invocation.
@@ -72,10 +75,12 @@ impl Context {
             extensions,
             ..
         } = head;
+        let mut is_traced = false;
         for (name, value) in &mut headers {
             if header::is_secret(name.as_str()) {
                 value.set_sensitive(true);
             }
+            is_traced |= *name == TRACEPARENT || *name == AMZN_TRACE_ID;
         }
         let session_id = headers
             .get(header::SESSION_ID)
@@ -84,41 +89,50 @@ impl Context {
             Some(value) if !value.is_empty() => latin1(value).into(),
             _ => fresh_request_id(),
         };
+        let trace = is_traced.then(|| TraceContext::from_headers(&headers));
         let request = RequestParts {
             session_id,
             request_id,
-            trace: TraceContext::from_headers(&headers),
+            trace: trace.flatten(),
             headers,
             baggage: OnceLock::new(),
             uri,
             extensions,
+            nobodys: OnceLock::new(),
         };
         Self {
             request: Arc::new(request),
-            scope: Scope::default(),
+            lent: None,
         }
     }
 
     /// Lends what the app has to the code that is called with this context.
-    pub(crate) fn lend(&mut self, scope: Scope) {
-        self.scope = scope;
+    pub(crate) fn lend(&mut self, scope: Arc<Scope>) {
+        self.lent = Some(scope);
+    }
+
+    fn scope(&self) -> &Scope {
+        match &self.lent {
+            Some(lent) => lent,
+            None => self.request.nobodys.get_or_init(Scope::default),
+        }
     }
 
     /// Returns the session with its state; `None` if the caller named none, or if there is no [`App`](crate::App) around the call.
     pub fn session(&self) -> Option<&Session> {
-        self.scope.session.as_ref()
+        self.scope().session.as_ref()
     }
 
     /// Returns the app's background tasks; those that are started through it keep the session open.
     ///
     /// Without an [`App`](crate::App) around the call these are tasks of nobody's.
     pub fn tasks(&self) -> &Tasks {
-        &self.scope.tasks
+        &self.scope().tasks
     }
 
     /// Returns the app's status, to read and to force.
     pub fn health(&self) -> &Health {
-        &self.scope.health
+        &self.scope().health
     }
 
     /// Returns the path and query of the request.
@@ -181,7 +195,7 @@ impl Context {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { request, scope: _ } = self;
+        let Self { request, lent: _ } = self;
         let RequestParts {
             session_id,
             request_id,
@@ -190,6 +204,7 @@ impl fmt::Debug for Context {
             baggage: _,
             uri: _,
             extensions: _,
+            nobodys: _,
         } = &**request;
         let names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         f.debug_struct("Context")

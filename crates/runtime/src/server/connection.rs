@@ -139,7 +139,7 @@ where
     W: Half,
 {
     let head_time = front.routes.settings.limits.head_time;
-    let (clock, answer) = (Clock::default(), CurrentAnswer::default());
+    let (clock, answer) = (Clock::new(), CurrentAnswer::default());
     let mut overdue = Overdue::new(clock.alarm(), answer.clone());
     let peer = Peer::new(&socket, clock.clone());
     let line = Arc::new(Line {
