@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::limits::Hold;
+use crate::server::Stepper;
 use crate::websocket::Handshake;
 use crate::{PingStatus, sse};
 
@@ -81,6 +82,8 @@ pub struct Invocation {
     pub deadline: Option<Instant>,
     /// The invocation's place among those that run; whoever goes on after the caller has left keeps it.
     pub(crate) hold: Hold,
+    /// Where the answer goes: whoever makes it on other threads than the server's may bring it there.
+    pub(crate) stepper: Stepper,
 }
 
 impl Invocation {
@@ -91,6 +94,7 @@ impl Invocation {
             context,
             deadline: None,
             hold: Hold::default(),
+            stepper: Stepper::default(),
         }
     }
 }

@@ -84,6 +84,7 @@ pub(crate) async fn answer<B: RequestBody>(
     let mut invocation = Invocation::new(body, context);
     invocation.deadline = deadline;
     invocation.hold = hold.clone();
+    invocation.stepper = peer.stepper();
     let settled = match ask(routes, invocation, &span, peer).await {
         Outcome::Json(body) => Settled::Json(body),
         Outcome::Failed(failure) => Settled::Failed(failure),

@@ -4,15 +4,18 @@
 //! handler does, even on a multi-threaded runtime. So the agent has a tokio runtime of its own: asynchronous code
 //! runs on its workers, synchronous code on its blocking pool.
 
+mod lanes;
+mod result;
 mod running;
 mod stream;
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use futures_core::Stream;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -20,12 +23,15 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
+use self::lanes::Lanes;
+use self::result::result;
 use self::running::{Bounded, Wanted, lost};
 use self::stream::{READ_AHEAD, produce};
 use crate::agent::{BoxFuture, EventStream, Invocation, StreamItem};
 use crate::failure::Failure;
 use crate::limits::{Hold, shutting_down};
 use crate::log::LOGGER;
+use crate::server::Stepper;
 
 pub(crate) use self::running::Running;
 pub(crate) use self::stream::{Items, Relay};
@@ -56,6 +62,7 @@ pub enum CallerLeaves {
 pub(crate) struct Terms {
     deadline: Option<Instant>,
     hold: Hold,
+    stepper: Stepper,
 }
 
 impl Terms {
@@ -64,6 +71,7 @@ impl Terms {
         Self {
             deadline: invocation.deadline,
             hold: invocation.hold.clone(),
+            stepper: invocation.stepper.clone(),
         }
     }
 }
@@ -72,7 +80,7 @@ impl Terms {
 pub(crate) struct Isolate {
     /// `None` where the server's threads are shared. Taken out when dropped: a runtime that is dropped within another one
     /// panics.
-    runtime: Option<Runtime>,
+    runtime: Option<(Runtime, Lanes)>,
     caller_leaves: CallerLeaves,
     plain: TaskTracker,
 }
@@ -81,7 +89,11 @@ impl Isolate {
     /// Starts the threads.
     pub(crate) fn start(threads: Threads, caller_leaves: CallerLeaves) -> io::Result<Self> {
         let runtime = match threads {
-            Threads::Own => Some(start_threads()?),
+            Threads::Own => {
+                let runtime = start_threads()?;
+                let lanes = Lanes::new(runtime.handle().clone());
+                Some((runtime, lanes))
+            }
             Threads::Shared => None,
         };
         Ok(Self {
@@ -94,7 +106,7 @@ impl Isolate {
     /// Returns the threads, for work that is not an invocation's.
     pub(crate) fn handle(&self) -> Handle {
         match &self.runtime {
-            Some(runtime) => runtime.handle().clone(),
+            Some((runtime, _)) => runtime.handle().clone(),
             None => Handle::current(),
         }
     }
@@ -106,33 +118,36 @@ impl Isolate {
         terms: Terms,
         work: BoxFuture<'static, Result<T, Failure>>,
     ) -> Running<T> {
-        let work = Bounded::new(terms, self.plain.token(), work);
+        let Terms {
+            deadline,
+            hold,
+            stepper,
+        } = terms;
+        let work = Bounded::new((deadline, hold), self.plain.token(), work);
         match &self.runtime {
-            Some(runtime) => Running::apart(work, runtime.handle(), self.caller_leaves),
+            Some((_, lanes)) => Running::apart(work, lanes, stepper, self.caller_leaves),
             None => Running::here(work, self.caller_leaves),
         }
     }
 
     /// The same for work that blocks its thread, which nothing can end.
-    pub(crate) fn run_blocking<T, W>(
+    pub(crate) fn run_blocking<T: Send + 'static>(
         &self,
         terms: Terms,
-        work: W,
-    ) -> impl Future<Output = Result<T, Failure>> + Send + use<T, W>
-    where
-        T: Send + 'static,
-        W: FnOnce() -> Result<T, Failure> + Send + 'static,
-    {
-        let (span, token) = (Span::current(), self.plain.token());
+        work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    ) -> Running<T> {
+        let (promise, awaited) = result(terms.stepper);
+        let (span, kept) = (Span::current(), (self.plain.token(), terms.hold));
         let work = move || {
-            let _running = (token, terms.hold);
-            span.in_scope(work)
+            let result = span.in_scope(|| catch_unwind(AssertUnwindSafe(work)));
+            drop((kept, span));
+            promise.keep(result.unwrap_or_else(|panic| Err(Failure::from_panic(&*panic))));
         };
-        let task = match &self.runtime {
-            Some(runtime) => runtime.spawn_blocking(work),
-            None => tokio::spawn(async { work() }),
-        };
-        task.map(|ended| ended.map_err(lost).flatten())
+        match &self.runtime {
+            Some((runtime, _)) => drop(runtime.spawn_blocking(work)),
+            None => drop(tokio::spawn(async { work() })),
+        }
+        Running::blocking(awaited)
     }
 
     /// Runs `work` for as long as somebody waits for its end; dropping the future ends it at the point where it waits.
@@ -213,7 +228,7 @@ impl Isolate {
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
         match &self.runtime {
-            Some(runtime) => runtime.spawn(work),
+            Some((runtime, _)) => runtime.spawn(work),
             None => tokio::spawn(work),
         }
     }
@@ -221,7 +236,7 @@ impl Isolate {
 
 impl Drop for Isolate {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        if let Some((runtime, _)) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
@@ -239,6 +254,8 @@ fn start_threads() -> io::Result<Runtime> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::limits::deadline_reached;
     use crate::log::Captured;
@@ -251,6 +268,7 @@ mod tests {
             let terms = Terms {
                 deadline: Some(Instant::now() + Duration::from_secs(1)),
                 hold: Hold::default(),
+                stepper: Stepper::default(),
             };
             let work = std::future::pending::<Result<(), Failure>>();
             let mut waiting = Box::pin(isolate.run(terms, Box::pin(work)));

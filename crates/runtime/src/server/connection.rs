@@ -4,26 +4,25 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context as TaskContext, Poll, ready};
+use std::sync::{Arc, Weak};
+use std::task::Poll;
 
 use axum::Router;
 use axum::body::Body;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::http1::{self, UpgradeableConnection};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncRead;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-use super::FLUSH;
 use super::accept::{Stream, accept};
-use super::clock::{Alarm, Clock};
+use super::clock::Clock;
 use super::draining::Draining;
 use super::socket::{Half, Peer, Socket};
+use super::steps::{Stepper, Steps};
 use crate::address::Listener;
 use crate::body::{AnswerBody, Lasting};
 use crate::log::LOGGER;
@@ -40,7 +39,6 @@ pub(super) struct Front {
 struct Line {
     front: Front,
     peer: Peer,
-    answer: CurrentAnswer,
 }
 
 impl Line {
@@ -63,7 +61,9 @@ impl Line {
                 Ok(asked) => self.front.routes.answer(asked, &self.peer).await,
                 Err(routed) => routed.await?.map(AnswerBody::Other),
             };
-            self.answer.set(response.extensions_mut().remove());
+            if let Some(lasting) = response.extensions_mut().remove::<Lasting>() {
+                self.peer.answer_lasts(lasting);
+            }
             Ok(response)
         }
     }
@@ -139,91 +139,38 @@ where
     W: Half,
 {
     let head_time = front.routes.settings.limits.head_time;
-    let (clock, answer) = (Clock::new(), CurrentAnswer::default());
-    let mut overdue = Overdue::new(clock.alarm(), answer.clone());
-    let peer = Peer::new(&socket, clock.clone());
-    let line = Arc::new(Line {
-        front,
-        peer,
-        answer,
+    let clock = Clock::new();
+    let (mut alarm, mut draining) = (clock.alarm(), draining.begun());
+    let steps = Arc::new_cyclic(|steps: &Weak<Steps<_>>| {
+        let stepper = Stepper::of(steps.clone());
+        let peer = Peer::new(&socket, clock.clone(), stepper);
+        let line = Arc::new(Line { front, peer });
+        let service = service_fn(move |request| Arc::clone(&line).answer(request));
+        let connection = http1::Builder::new()
+            .timer(clock.clone())
+            .header_read_timeout(head_time)
+            .serve_connection(TokioIo::new(socket), service)
+            .with_upgrades();
+        Steps::new(connection, clock)
     });
-    let service = service_fn(move |request| Arc::clone(&line).answer(request));
-    let connection = http1::Builder::new()
-        .timer(clock)
-        .header_read_timeout(head_time)
-        .serve_connection(TokioIo::new(socket), service)
-        .with_upgrades();
-    let (mut connection, mut draining) = (pin!(connection), draining.begun());
     let ended = poll_fn(|task| {
         loop {
-            if let Poll::Ready(ended) = connection.as_mut().poll(task) {
+            if let Poll::Ready(ended) = steps.poll(task) {
                 return Poll::Ready(Some(ended));
             }
             if draining.poll(task).is_ready() {
-                connection.as_mut().graceful_shutdown();
+                steps.between(UpgradeableConnection::graceful_shutdown);
                 continue;
             }
-            return overdue.poll(task).map(|()| None);
+            return alarm.poll(task).map(|()| None);
         }
     });
     match ended.await {
-        Some(Ok(())) => {}
+        Some(None | Some(Ok(()))) => {}
         // Callers who hang up and probes that speak something else are not worth a line in anyone's log.
-        Some(Err(error)) => tracing::debug!(target: LOGGER, "Connection ended: {error}"),
+        Some(Some(Err(error))) => tracing::debug!(target: LOGGER, "Connection ended: {error}"),
         None => {
             tracing::warn!(target: LOGGER, "Closing a connection whose caller does not read its answer");
-        }
-    }
-}
-
-/// The answer that a connection sends at the moment, if it is one that lasts.
-#[derive(Clone, Default)]
-struct CurrentAnswer(Arc<Mutex<Option<Lasting>>>);
-
-impl CurrentAnswer {
-    fn set(&self, lasting: Option<Lasting>) {
-        if let Some(lasting) = lasting {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(lasting);
-        }
-    }
-
-    fn take(&self) -> Option<Lasting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-/// Notices an answer that is beyond its limit and cannot end, because its body is not asked for anything while its caller
-/// does not read.
-struct Overdue {
-    answer: CurrentAnswer,
-    lasting: Option<Lasting>,
-    alarm: Alarm,
-}
-
-impl Overdue {
-    fn new(alarm: Alarm, answer: CurrentAnswer) -> Self {
-        Self {
-            answer,
-            lasting: None,
-            alarm,
-        }
-    }
-
-    /// Completes when the answer at hand is overdue; called after each step of the connection.
-    fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
-        if let Some(lasting) = self.answer.take() {
-            self.lasting = Some(lasting);
-        }
-        loop {
-            // It may end without a step of this task.
-            self.lasting.take_if(|lasting| !lasting.goes_on());
-            // The end that the body makes itself has some time to reach its caller.
-            let lasting = self.lasting.as_ref();
-            let due = lasting.and_then(|lasting| lasting.deadline.checked_add(FLUSH));
-            ready!(self.alarm.poll(task, due));
-            if self.lasting.as_ref().is_some_and(Lasting::goes_on) {
-                return Poll::Ready(());
-            }
         }
     }
 }

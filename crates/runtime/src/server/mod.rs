@@ -7,6 +7,7 @@ mod clock;
 mod connection;
 mod draining;
 mod socket;
+mod steps;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ use crate::routes::{Asked, Routes};
 use crate::settings::ServerSettings;
 
 pub(crate) use self::socket::Peer;
+pub(crate) use self::steps::Stepper;
 
 /// How long what was ended at the deadline may take to reach its caller.
 const FLUSH: Duration = Duration::from_millis(500);

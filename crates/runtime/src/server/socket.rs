@@ -15,7 +15,9 @@ use tokio::net::{TcpStream, UnixStream, tcp, unix};
 use tokio::time::{Instant, timeout_at};
 
 use super::clock::Clock;
+use super::steps::Stepper;
 use crate::agent::BoxFuture;
+use crate::body::Lasting;
 
 /// A socket that somebody can watch while somebody else reads and writes it.
 pub(super) struct Socket<R, W> {
@@ -37,18 +39,29 @@ pub(super) trait Half: Send + Sync + 'static {
 ///
 /// It keeps nothing open.
 #[derive(Clone, Default)]
-pub(crate) struct Peer(Option<(Weak<dyn Half>, Clock)>);
+pub(crate) struct Peer(Option<Known>);
+
+#[derive(Clone)]
+struct Known {
+    half: Weak<dyn Half>,
+    clock: Clock,
+    stepper: Stepper,
+}
 
 impl Peer {
-    /// Describes the caller at the other end of `socket`, whose connection has deadlines.
-    pub(super) fn new<R, W: Half>(socket: &Socket<R, W>, deadlines: Clock) -> Self {
+    /// Describes the caller at the other end of `socket`, whose connection has deadlines and takes steps.
+    pub(super) fn new<R, W: Half>(socket: &Socket<R, W>, clock: Clock, stepper: Stepper) -> Self {
         let half: Weak<W> = Arc::downgrade(&socket.write);
-        Self(Some((half, deadlines)))
+        Self(Some(Known {
+            half,
+            clock,
+            stepper,
+        }))
     }
 
     /// Waits until the caller has closed the connection, or its sending side; for ever where that cannot be seen.
     pub(crate) async fn left(&self) {
-        match self.0.as_ref().and_then(|(half, _)| half.upgrade()) {
+        match self.0.as_ref().and_then(|known| known.half.upgrade()) {
             Some(half) => half.left().await,
             None => std::future::pending().await,
         }
@@ -61,9 +74,22 @@ impl Peer {
         answer: F,
     ) -> Option<F::Output> {
         match &self.0 {
-            Some((_, deadlines)) => deadlines.answer_by(deadline, answer).await,
+            Some(known) => known.clock.answer_by(deadline, answer).await,
             None => timeout_at(deadline, answer).await.ok(),
         }
+    }
+
+    /// Notes that the caller is being sent an answer that may take long.
+    pub(super) fn answer_lasts(&self, answer: Lasting) {
+        if let Some(known) = &self.0 {
+            known.clock.lasts(answer);
+        }
+    }
+
+    /// Returns what brings the connection on that waits for an answer.
+    pub(crate) fn stepper(&self) -> Stepper {
+        let known = self.0.as_ref();
+        known.map_or_else(Stepper::default, |known| known.stepper.clone())
     }
 }
 

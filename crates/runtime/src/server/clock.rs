@@ -1,0 +1,232 @@
+//! One timer for all that a connection waits for: the head of a request, the answer of an invocation, the end of a stream.
+//!
+//! A timer for each would be entered in the runtime's wheel and taken out again with every request, though hardly any ever
+//! goes off: measured, that wakes the thread that sleeps on the wheel. So deadlines are only noted, and the one timer is
+//! moved on when it goes off too early. What ends at a deadline is not known here.
+
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as TaskContext, Poll, Waker, ready};
+use std::time::Duration;
+
+use hyper::rt::{Sleep as HyperSleep, Timer};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::FLUSH;
+use crate::body::Lasting;
+
+/// The deadlines of one connection; somebody has to watch them by an [`Alarm`].
+#[derive(Clone)]
+pub(super) struct Clock(Arc<Mutex<Deadlines>>);
+
+struct Deadlines {
+    /// The time, as of the last deadline that passed: whoever is due is woken by the timer, and need not look at a clock.
+    now: Instant,
+    /// Of the head that is awaited.
+    head: Option<Waits>,
+    /// Of the answer that is awaited: a connection has one request at a time.
+    answer: Option<Waits>,
+    /// The answer that is being sent, if it may take long: the timer's own deadline.
+    lasting: Option<Lasting>,
+    /// When the timer goes off, if it is set.
+    timer: Option<Instant>,
+    /// The task that has the timer.
+    watcher: Option<Waker>,
+}
+
+/// Somebody who waits for a moment.
+struct Waits {
+    until: Instant,
+    waker: Waker,
+}
+
+impl Clock {
+    /// Creates a clock without deadlines.
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Deadlines {
+            now: Instant::now(),
+            head: None,
+            answer: None,
+            lasting: None,
+            timer: None,
+            watcher: None,
+        })))
+    }
+
+    /// Returns the timer that watches the deadlines.
+    pub(super) fn alarm(&self) -> Alarm {
+        Alarm {
+            clock: self.clone(),
+            timer: Box::pin(sleep_until(Instant::now())),
+        }
+    }
+
+    /// Waits for `answer` until `deadline`; `None` if it did not come by then.
+    pub(super) async fn answer_by<F: Future>(
+        &self,
+        deadline: Instant,
+        answer: F,
+    ) -> Option<F::Output> {
+        let mut answer = pin!(answer);
+        std::future::poll_fn(|task| match answer.as_mut().poll(task) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => {
+                ready!(self.poll(deadline, task, |deadlines| &mut deadlines.answer));
+                Poll::Ready(None)
+            }
+        })
+        .await
+    }
+
+    /// Notes that an answer is being sent that may take long.
+    pub(super) fn lasts(&self, answer: Lasting) {
+        self.deadlines().lasting = Some(answer);
+    }
+
+    /// Returns whether the timer goes off later than it has to, because nobody has looked after it.
+    pub(super) fn is_late(&self) -> bool {
+        let mut deadlines = self.deadlines();
+        let next = deadlines.next();
+        next.is_some_and(|next| deadlines.is_before_timer(next))
+    }
+
+    /// Completes if `deadline` has passed, and otherwise notes it.
+    fn poll(
+        &self,
+        deadline: Instant,
+        task: &TaskContext<'_>,
+        slot: impl FnOnce(&mut Deadlines) -> &mut Option<Waits>,
+    ) -> Poll<()> {
+        let mut deadlines = self.deadlines();
+        if deadline <= deadlines.now {
+            return Poll::Ready(());
+        }
+        let slot = slot(&mut deadlines);
+        if let Some(waits) = slot {
+            waits.until = deadline;
+            waits.waker.clone_from(task.waker());
+        } else {
+            let waker = task.waker().clone();
+            *slot = Some(Waits {
+                until: deadline,
+                waker,
+            });
+        }
+        let is_late = deadlines.is_before_timer(deadline);
+        if let Some(watcher) = deadlines.watcher.as_ref().filter(|_| is_late)
+            // The watcher looks after each of its own steps.
+            && !watcher.will_wake(task.waker())
+        {
+            watcher.wake_by_ref();
+        }
+        Poll::Pending
+    }
+
+    fn deadlines(&self) -> MutexGuard<'_, Deadlines> {
+        // A deadline that a panic kept from being noted is one that its task does not wait for.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The timer of a connection.
+pub(super) struct Alarm {
+    clock: Clock,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Alarm {
+    /// Wakes those whose deadline has passed; completes when an answer goes on that should have ended.
+    ///
+    /// That one cannot end by itself: its body is not asked for anything while its caller does not read. To be called after each
+    /// step of the connection, which may have noted deadlines.
+    pub(super) fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
+        loop {
+            let mut deadlines = self.clock.deadlines();
+            match &mut deadlines.watcher {
+                Some(watcher) => watcher.clone_from(task.waker()),
+                none => *none = Some(task.waker().clone()),
+            }
+            let Some(next) = deadlines.next() else {
+                deadlines.timer = None;
+                return Poll::Pending;
+            };
+            // A timer that goes off too early is not worth moving.
+            if deadlines.is_before_timer(next) {
+                deadlines.timer = Some(next);
+                self.timer.as_mut().reset(next);
+            }
+            drop(deadlines);
+            ready!(self.timer.as_mut().poll(task));
+            if self.clock.deadlines().gone_off() {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+impl Deadlines {
+    fn next(&mut self) -> Option<Instant> {
+        // It ends without a word.
+        self.lasting.take_if(|answer| !answer.goes_on());
+        let noted = [&self.head, &self.answer];
+        let noted = noted.into_iter().flatten().map(|waits| waits.until);
+        noted.chain(self.lasting.as_ref().and_then(overdue)).min()
+    }
+
+    fn is_before_timer(&self, deadline: Instant) -> bool {
+        self.timer.is_none_or(|timer| deadline < timer)
+    }
+
+    /// Wakes those who are due; returns whether the answer is overdue.
+    fn gone_off(&mut self) -> bool {
+        let now = Instant::now();
+        (self.now, self.timer) = (now, None);
+        for slot in [&mut self.head, &mut self.answer] {
+            if let Some(waits) = slot.take_if(|waits| waits.until <= now) {
+                waits.waker.wake();
+            }
+        }
+        let lasting = self.lasting.as_ref();
+        lasting.is_some_and(|answer| answer.goes_on() && overdue(answer) <= Some(now))
+    }
+}
+
+/// When an answer is overdue: the end that its body makes itself has some time to reach its caller.
+fn overdue(answer: &Lasting) -> Option<Instant> {
+    answer.deadline.checked_add(FLUSH)
+}
+
+/// As a timer, the clock tells `hyper` when a head has taken too long.
+impl Timer for Clock {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn HyperSleep>> {
+        self.sleep_until(self.now() + duration)
+    }
+
+    fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn HyperSleep>> {
+        Box::pin(UntilHead {
+            clock: self.clone(),
+            deadline: deadline.into(),
+        })
+    }
+
+    fn now(&self) -> std::time::Instant {
+        Instant::now().into()
+    }
+}
+
+/// Completes when the head of a request is overdue.
+struct UntilHead {
+    clock: Clock,
+    deadline: Instant,
+}
+
+impl HyperSleep for UntilHead {}
+
+impl Future for UntilHead {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<()> {
+        let Self { clock, deadline } = &*self;
+        clock.poll(*deadline, task, |deadlines| &mut deadlines.head)
+    }
+}
