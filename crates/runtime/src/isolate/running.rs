@@ -19,7 +19,7 @@ use super::result::{Awaited, result};
 use crate::agent::BoxFuture;
 use crate::failure::Failure;
 use crate::limits::{Hold, deadline_reached, shutting_down};
-use crate::log::LOGGER;
+use crate::log::{LOGGER, Within};
 use crate::server::Stepper;
 
 /// Waits for the end of work. The app has chosen what becomes of the work when nobody waits any longer.
@@ -49,9 +49,8 @@ impl<T: Send + 'static> Running<T> {
         let (promise, awaited) = result(stepper);
         let span = Span::current();
         let job = Box::pin(async move {
-            let work = AssertUnwindSafe(work).catch_unwind();
             // Its place is free when this is over, which is before the caller is answered.
-            let ended = work.instrument(span.clone()).await;
+            let ended = Within::new(&span, AssertUnwindSafe(work).catch_unwind()).await;
             let result = match ended {
                 Ok(Some(result)) => result,
                 Ok(None) => {

@@ -57,14 +57,18 @@ impl Line {
     /// Calls `write` with this thread's line, empty.
     pub(super) fn with<R>(style: Style, write: impl FnOnce(&mut Self) -> R) -> R {
         thread_local! {
-            static LINE: RefCell<Line> = RefCell::default();
+            static LINE: RefCell<Option<Box<Line>>> = const { RefCell::new(None) };
         }
         // Taken and put back, because a value that is written may log something itself.
-        let mut line = LINE.try_with(RefCell::take).unwrap_or_default();
+        let mut line = LINE
+            .try_with(RefCell::take)
+            .ok()
+            .flatten()
+            .unwrap_or_default();
         line.clear(style);
         let result = write(&mut line);
         line.secrets = None;
-        let _ = LINE.try_with(|kept| kept.replace(line)); // A thread that ends keeps nothing.
+        let _ = LINE.try_with(|kept| kept.replace(Some(line))); // A thread that ends keeps nothing.
         result
     }
 

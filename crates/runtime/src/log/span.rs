@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, ready};
 
 use agentcore_protocol::trace::TraceContext;
 use tracing::{Span, field};
@@ -51,11 +51,12 @@ fn keep_secrets(span: &Span, context: &Context) {
     });
 }
 
-/// A future within somebody else's span, which costs less than to keep the span: it is entered while the future is polled, and
-/// while it is dropped.
+/// A future within somebody else's span: entered while the future is polled, and while one that has not ended is dropped.
+///
+/// Costs less than `Instrument`, which holds a span of its own and enters it once more in the end.
 pub(crate) struct Within<'a, F: Unpin> {
     span: &'a Span,
-    /// Taken out only to be dropped.
+    /// Gone when it has ended.
     inner: Option<F>,
 }
 
@@ -70,17 +71,21 @@ impl<F: Future + Unpin> Future for Within<'_, F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<F::Output> {
-        let _entered = self.span.enter();
-        match &mut self.inner {
-            Some(inner) => Pin::new(inner).poll(task),
-            None => Poll::Pending,
-        }
+        let span = self.span;
+        let Some(inner) = &mut self.inner else {
+            return Poll::Pending;
+        };
+        let inner = Pin::new(inner);
+        let output = ready!(span.in_scope(|| inner.poll(task)));
+        self.inner = None;
+        Poll::Ready(output)
     }
 }
 
 impl<F: Unpin> Drop for Within<'_, F> {
     fn drop(&mut self) {
-        let _entered = self.span.enter();
-        self.inner = None;
+        if let Some(inner) = self.inner.take() {
+            self.span.in_scope(|| drop(inner));
+        }
     }
 }
