@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agentcore_runtime::{
     Agent, AgentStatus, App, Body, BoxFuture, CallerLeaves, Failure, Invocation, Limits, Outcome,
-    PingStatus, ServerSettings, StatusCode,
+    PingStatus, ServerSettings, StatusCode, Threads,
 };
 use futures_util::{StreamExt, stream};
 use http::{Method, Response};
@@ -205,9 +205,15 @@ async fn an_invocation_ends_at_its_limit_whether_it_runs_or_waits() {
 
 #[tokio::test]
 async fn the_work_ends_at_the_limit_whether_or_not_its_caller_has_left() {
-    for leaves in [false, true] {
+    let everywhere = [Threads::Own, Threads::Shared];
+    for (threads, leaves) in everywhere
+        .into_iter()
+        .flat_map(|it| [(it, false), (it, true)])
+    {
         let (app, entered, dropped) = endless();
-        let app = app.when_caller_leaves(CallerLeaves::Finish);
+        let app = app
+            .threads(threads)
+            .when_caller_leaves(CallerLeaves::Finish);
         let server = Server::start(app.limits(Limits::default().invocation(SHORT))).await;
         let invoke = "POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1";
         // On a machine that stands still the limit may come before the handler begins.
@@ -248,19 +254,22 @@ async fn a_plain_function_runs_on_beyond_its_limit_and_keeps_its_place() {
 
 #[tokio::test]
 async fn work_that_goes_on_for_nobody_keeps_its_place() {
-    let (app, held) = held();
-    let server = Server::start(app.limits(Limits::default().running(1).queued(0))).await;
-    let invoke = "POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1";
-    let stream = connect(&server, invoke).await;
-    expect("the handler to begin", held.entered.notified()).await;
-    drop(stream);
-    for _ in 0..5 {
-        assert_eq!(call(server.address).await, overloaded("1 run and 0 wait"));
+    for threads in [Threads::Own, Threads::Shared] {
+        let (app, held) = held();
+        let limits = Limits::default().running(1).queued(0);
+        let server = Server::start(app.threads(threads).limits(limits)).await;
+        let invoke = "POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1";
+        let stream = connect(&server, invoke).await;
+        expect("the handler to begin", held.entered.notified()).await;
+        drop(stream);
+        for _ in 0..5 {
+            assert_eq!(call(server.address).await, overloaded("1 run and 0 wait"));
+        }
+        held.go_on.notify_one();
+        expect("the handler to finish", held.finished.notified()).await;
+        held.go_on.notify_one();
+        while call(server.address).await != ok("\"finished\"") {}
     }
-    held.go_on.notify_one();
-    expect("the handler to finish", held.finished.notified()).await;
-    held.go_on.notify_one();
-    while call(server.address).await != ok("\"finished\"") {}
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@
 )]
 
 mod compile_errors;
+mod connections;
 mod handlers;
 mod health;
 mod lifecycle;

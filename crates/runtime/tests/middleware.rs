@@ -11,8 +11,12 @@ use axum::routing::{any, get};
 use futures_util::stream;
 use http::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use crate::support::{Server, expect, invocation, request, send};
+use crate::support::{
+    Server, echoes, expect, invocation, raw_invocation, read_until, request, send,
+};
 
 /// What a layer found out about the caller.
 #[derive(Clone)]
@@ -202,4 +206,22 @@ async fn a_served_app_has_its_layers_and_routes_too() {
     assert_eq!(events.text().await.unwrap(), "data: \"red\"\n\n");
     let ended = expect("the server to end", server.stop()).await;
     ended.unwrap().unwrap();
+}
+
+/// Answers in a task of its own.
+async fn answer_apart(request: Request, next: Next) -> Response {
+    tokio::spawn(next.run(request)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_layer_may_wait_for_the_answer_in_another_task() {
+    for app in echoes() {
+        let server = Server::start(app.layer(from_fn(answer_apart))).await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        for payload in (0..100).map(|number| number.to_string()) {
+            let request = raw_invocation(&payload);
+            stream.write_all(request.as_bytes()).await.unwrap();
+            read_until(&mut stream, &format!("\r\n\r\n{payload}")).await;
+        }
+    }
 }

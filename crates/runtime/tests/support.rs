@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agentcore_runtime::{Agent, App, Body, BoxFuture, Router, ServerSettings, serve_agent};
+use agentcore_runtime::{
+    Agent, App, Body, BoxFuture, Router, ServerSettings, Threads, serve_agent,
+};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -63,6 +65,21 @@ pub(crate) fn invocation(payload: &str) -> Request<Body> {
     Request::post("/invocations")
         .body(Body::from(payload.to_owned()))
         .unwrap()
+}
+
+/// The same as it goes over a connection.
+pub(crate) fn raw_invocation(payload: &str) -> String {
+    let length = payload.len();
+    format!("POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{payload}")
+}
+
+/// Apps that answer what they are told, one on each kind of threads.
+pub(crate) fn echoes() -> [App; 3] {
+    [
+        App::new(async |payload: Value| payload),
+        App::new(async |payload: Value| payload).threads(Threads::Shared),
+        App::new(|payload: Value| payload),
+    ]
 }
 
 /// A server on a port of its own.

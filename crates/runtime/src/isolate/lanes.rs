@@ -126,3 +126,68 @@ impl Drop for Runs {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use tokio::runtime::Builder;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_is_used_again_when_its_job_is_over() {
+        let lanes = Lanes::new(Handle::current());
+        let mut tasks = HashSet::new();
+        for _ in 0..10 {
+            let (tell, told) = oneshot::channel();
+            lanes.run(Box::pin(async {
+                // A job that has to wait keeps its task.
+                tokio::task::yield_now().await;
+                tell.send(tokio::task::id()).unwrap();
+            }));
+            tasks.insert(told.await.unwrap());
+            while lock(&lanes.0.idle).is_empty() {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(tasks.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn jobs_never_wait_for_each_other_and_few_tasks_are_kept() {
+        let lanes = Lanes::new(Handle::current());
+        let mut ends = Vec::new();
+        for _ in 0..IDLE + 50 {
+            let (end, ended) = oneshot::channel::<()>();
+            let (tell, told) = oneshot::channel::<()>();
+            lanes.run(Box::pin(async {
+                let _ = ended.await;
+                tell.send(()).unwrap();
+            }));
+            ends.push((end, told));
+        }
+        while let Some((end, told)) = ends.pop() {
+            end.send(()).unwrap();
+            told.await.unwrap();
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(lock(&lanes.0.idle).len(), IDLE);
+    }
+
+    #[test]
+    fn a_job_that_the_runtime_does_not_come_to_is_dropped_with_it() {
+        let runtime = Builder::new_current_thread().build().unwrap();
+        let lanes = Lanes::new(runtime.handle().clone());
+        lanes.run(Box::pin(async {}));
+        runtime.block_on(tokio::task::yield_now());
+        assert_eq!(lock(&lanes.0.idle).len(), 1);
+        let kept = Arc::new(());
+        let job = Arc::clone(&kept);
+        lanes.run(Box::pin(async move { drop(job) }));
+        assert_eq!(Arc::strong_count(&kept), 2);
+        drop(runtime);
+        assert_eq!(Arc::strong_count(&kept), 1);
+    }
+}

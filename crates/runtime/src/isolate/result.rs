@@ -32,7 +32,7 @@ impl<T> Place<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets a state, if somebody waits for one; returns whom to wake.
+    /// Sets a state, if nothing has come yet; returns whom to wake.
     fn settle(&self, settled: State<T>) -> Option<Waker> {
         let mut state = self.state();
         let State::Open(waker) = &mut *state else {
@@ -51,11 +51,14 @@ pub(super) struct Promise<T> {
 }
 
 impl<T> Promise<T> {
-    /// Hands the result over. If it belongs to a connection, its answer is sent before this returns.
+    /// Hands the result over, and takes the next step of the connection that waits for it, which sends its answer.
     pub(super) fn keep(self, result: Result<T, Failure>) {
-        if let Some(waker) = self.place.settle(State::Come(result))
-            && !self.stepper.step()
-        {
+        let Some(waker) = self.place.settle(State::Come(result)) else {
+            return;
+        };
+        self.stepper.step();
+        // It is there still if somebody else has the connection's turn, or if another task waits, as behind an author's layer.
+        if matches!(*self.place.state(), State::Come(_)) {
             waker.wake();
         }
     }
@@ -101,5 +104,43 @@ impl<T> Future for Awaited<T> {
                 Poll::Pending
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_result_comes_before_or_after_it_is_awaited() {
+        let (promise, awaited) = result(Stepper::default());
+        promise.keep(Ok(1));
+        assert_eq!(awaited.await, Ok(1));
+
+        let (promise, mut awaited) = result(Stepper::default());
+        assert_eq!((&mut awaited).now_or_never(), None);
+        let kept = tokio::spawn(async { promise.keep(Ok(2)) });
+        assert_eq!(awaited.await, Ok(2));
+        kept.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn work_that_is_lost_is_told() {
+        let (promise, mut awaited) = result::<()>(Stepper::default());
+        assert_eq!((&mut awaited).now_or_never(), None);
+        let lost = tokio::spawn(async { drop(promise) });
+        assert_eq!(awaited.await, Err(shutting_down()));
+        lost.await.unwrap();
+    }
+
+    #[test]
+    fn who_has_left_is_forgotten() {
+        let (promise, awaited) = result::<()>(Stepper::default());
+        assert!(!promise.is_forgotten());
+        awaited.leave();
+        assert!(promise.is_forgotten());
+        promise.keep(Ok(()));
     }
 }

@@ -230,3 +230,91 @@ impl Future for UntilHead {
         clock.poll(*deadline, task, |deadlines| &mut deadlines.head)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn};
+
+    use futures_util::FutureExt;
+    use futures_util::future::join;
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Runs `work` beside the alarm, as a connection does; returns what it returned, and after how many seconds.
+    async fn watched<F: Future>(clock: &Clock, work: F) -> (F::Output, u64) {
+        let began = Instant::now();
+        let mut alarm = clock.alarm();
+        let mut work = pin!(work);
+        let output = poll_fn(|task| match work.as_mut().poll(task) {
+            Poll::Ready(output) => Poll::Ready(output),
+            Poll::Pending => {
+                assert!(alarm.poll(task).is_pending(), "no answer goes on");
+                Poll::Pending
+            }
+        });
+        (output.await, began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_comes_in_time_or_not() {
+        let clock = Clock::new();
+        let at = |seconds| Instant::now() + seconds * SECOND;
+        let never = clock.answer_by(at(5), pending::<()>());
+        assert_eq!(watched(&clock, never).await, (None, 5));
+        let in_time = clock.answer_by(at(5), sleep(2 * SECOND));
+        assert_eq!(watched(&clock, in_time).await, (Some(()), 2));
+        // The timer is still set to the deadline before, which is nearer.
+        let later = clock.answer_by(at(9), pending::<()>());
+        assert_eq!(watched(&clock, later).await, (None, 9));
+        let nearer = clock.answer_by(at(1), pending::<()>());
+        assert_eq!(watched(&clock, nearer).await, (None, 1));
+        let passed = clock.answer_by(Instant::now(), pending::<()>());
+        assert_eq!(watched(&clock, passed).await, (None, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_and_an_answer_have_each_their_deadline() {
+        let clock = Clock::new();
+        let head = clock.sleep(3 * SECOND).map(|()| Instant::now());
+        let answer = clock.answer_by(Instant::now() + 7 * SECOND, pending::<()>());
+        let began = Instant::now();
+        let ((headless, answer), seconds) = watched(&clock, join(head, answer)).await;
+        assert_eq!((answer, seconds), (None, 7));
+        assert_eq!(headless - began, 3 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_in_another_task_is_woken_too() {
+        let clock = Clock::new();
+        let far = clock.answer_by(Instant::now() + 100 * SECOND, sleep(10 * SECOND));
+        let head = clock.clone();
+        let apart = tokio::spawn(async move {
+            sleep(SECOND).await;
+            head.sleep(SECOND).await;
+            Instant::now()
+        });
+        let began = Instant::now();
+        assert_eq!(watched(&clock, far).await, (Some(()), 10));
+        assert_eq!(apart.await.unwrap() - began, 2 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_timer_that_nobody_looked_after_is_late() {
+        let clock = Clock::new();
+        let mut alarm = clock.alarm();
+        let mut poll = async || poll_fn(|task| Poll::Ready(alarm.poll(task))).await;
+        assert!(poll().await.is_pending());
+        assert!(!clock.is_late(), "there is nothing to wait for");
+        let mut answer = pin!(clock.answer_by(Instant::now() + SECOND, pending::<()>()));
+        assert!(answer.as_mut().now_or_never().is_none());
+        assert!(clock.is_late());
+        assert!(poll().await.is_pending());
+        assert!(!clock.is_late());
+        advance(2 * SECOND).await;
+        assert!(poll().await.is_pending());
+        assert_eq!(answer.now_or_never(), Some(None));
+    }
+}

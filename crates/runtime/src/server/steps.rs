@@ -5,6 +5,7 @@
 //! nobody waits for a step of another's: whoever comes second leaves word.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError, Weak};
@@ -16,8 +17,8 @@ use super::clock::Clock;
 
 /// A connection whose next step anyone can take.
 pub(crate) trait Step: Send + Sync {
-    /// Takes it, unless that is being done; returns whether it was taken.
-    fn step(&self) -> bool;
+    /// Takes it, unless somebody else does so now.
+    fn step(&self);
 }
 
 /// Where the answer to an invocation goes; nowhere in particular by default. It keeps nothing open.
@@ -29,10 +30,11 @@ impl Stepper {
         Self(Some(connection))
     }
 
-    /// Takes the next step of the connection, which has an answer to find; `false` if its task has to be woken for that.
-    pub(crate) fn step(&self) -> bool {
-        let connection = self.0.as_ref().and_then(Weak::upgrade);
-        connection.is_some_and(|connection| connection.step())
+    /// Takes the next step of the connection, if it can be taken here and now.
+    pub(crate) fn step(&self) {
+        if let Some(connection) = self.0.as_ref().and_then(Weak::upgrade) {
+            connection.step();
+        }
     }
 }
 
@@ -129,19 +131,135 @@ impl<C: Future> Turn<C> {
 }
 
 impl<C: Future<Output: Send> + Send> Step for Steps<C> {
-    fn step(&self) -> bool {
+    fn step(&self) {
         let Some(mut turn) = self.try_turn() else {
-            return false;
+            return;
         };
         let Some(owner) = turn.owner.clone() else {
-            return false;
+            return;
         };
         let entered = self.threads.enter();
-        let has_ended = turn.poll(&mut TaskContext::from_waker(&owner)).is_ready();
-        drop((turn, entered));
-        if self.missed.swap(false, Ordering::SeqCst) || has_ended || self.clock.is_late() {
+        let mut task = TaskContext::from_waker(&owner);
+        // A panic ends the connection, as it would in the connection's own task, and nothing here.
+        let stepped = catch_unwind(AssertUnwindSafe(|| turn.poll(&mut task)));
+        drop(turn);
+        drop(entered);
+        let goes_on = matches!(stepped, Ok(Poll::Pending));
+        if self.missed.swap(false, Ordering::SeqCst) || !goes_on || self.clock.is_late() {
             owner.wake();
         }
-        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{Arc, Mutex};
+    use std::task::Wake;
+    use std::thread;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Woken {
+        fn count(&self) -> usize {
+            self.0.load(Ordering::SeqCst)
+        }
+    }
+
+    /// A connection that ends when it is told a number, and panics when it is told none.
+    struct Told(Mutex<Receiver<Option<u32>>>);
+
+    impl Future for Told {
+        type Output = u32;
+
+        fn poll(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<u32> {
+            match self.0.lock().unwrap().try_recv() {
+                Ok(told) => Poll::Ready(told.expect("a number")),
+                Err(_) => Poll::Pending,
+            }
+        }
+    }
+
+    fn told() -> (Sender<Option<u32>>, Steps<Told>, Arc<Woken>) {
+        let (tell, told) = channel();
+        let steps = Steps::new(Told(Mutex::new(told)), Clock::new());
+        (tell, steps, Arc::default())
+    }
+
+    fn poll<C: Future>(steps: &Steps<C>, woken: &Arc<Woken>) -> Poll<Option<C::Output>> {
+        let waker = Waker::from(Arc::clone(woken));
+        steps.poll(&mut TaskContext::from_waker(&waker))
+    }
+
+    #[tokio::test]
+    async fn a_step_that_ends_the_connection_is_told_to_its_task() {
+        let (tell, steps, woken) = told();
+        steps.step();
+        assert!(poll(&steps, &woken).is_pending());
+        steps.step();
+        assert_eq!(woken.count(), 0, "nothing has happened");
+        tell.send(Some(7)).unwrap();
+        thread::scope(|scope| scope.spawn(|| steps.step()).join().unwrap());
+        assert_eq!(woken.count(), 1);
+        assert_eq!(poll(&steps, &woken), Poll::Ready(Some(7)));
+    }
+
+    #[tokio::test]
+    async fn a_step_that_panics_ends_the_connection_and_nothing_else() {
+        let (tell, steps, woken) = told();
+        assert!(poll(&steps, &woken).is_pending());
+        tell.send(None).unwrap();
+        steps.step();
+        assert_eq!(woken.count(), 1);
+        assert_eq!(poll(&steps, &woken), Poll::Ready(None));
+    }
+
+    /// A connection whose steps take as long as the test wants, and which counts them.
+    struct Slow {
+        begun: Sender<()>,
+        go_on: Mutex<Receiver<()>>,
+    }
+
+    impl Future for Slow {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<()> {
+            self.begun.send(()).unwrap();
+            self.go_on.lock().unwrap().recv().unwrap();
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_a_step_of_anothers_and_none_is_lost() {
+        let ((begun, begins), (proceed, go_on)) = (channel(), channel());
+        let go_on = Mutex::new(go_on);
+        let (steps, woken) = (
+            Steps::new(Slow { begun, go_on }, Clock::new()),
+            Arc::default(),
+        );
+        proceed.send(()).unwrap();
+        assert!(poll(&steps, &woken).is_pending());
+        begins.recv().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| steps.step());
+            begins.recv().unwrap();
+            assert!(poll(&steps, &woken).is_pending(), "comes second");
+            steps.step();
+            assert!(begins.try_recv().is_err(), "the step of the first goes on");
+            assert_eq!(woken.count(), 0);
+            proceed.send(()).unwrap();
+        });
+        assert_eq!(woken.count(), 1, "for the step that it missed");
     }
 }
