@@ -63,7 +63,7 @@ pub trait Agent: Send + Sync + 'static {
 
     /// Called once, when [`Agent::shutdown`] and the drain have ended: nothing is asked any more, and the agent is dropped next.
     ///
-    /// For what open requests needed to their end. The server waits for what the grace has left, and half a second at least.
+    /// For what open requests needed to their end. The server waits for what the grace has left, and half a second more.
     /// The default does nothing.
     fn drained(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
@@ -133,4 +133,7 @@ pub enum AgentStatus {
     Starting,
     /// Loaded.
     Ready(PingStatus),
+    /// Loaded, and the author has decided about the status: no setting of the server changes it
+    /// ([`ServerSettings::busy_while_invoking`](crate::ServerSettings::busy_while_invoking)).
+    Decided(PingStatus),
 }

@@ -71,6 +71,9 @@ impl App {
     /// # drop(app);
     /// ```
     ///
+    /// An error type that implements `Serialize` beside `Error` could be meant as a value or as an error, and rustc asks for
+    /// "type annotations": return it boxed (`Box<dyn Error + Send + Sync>`), or as a [`Failure`](crate::Failure).
+    ///
     /// # State
     ///
     /// What all invocations share, such as a client of a model, a closure takes along in an [`Arc`], and gives each call a clone

@@ -121,9 +121,11 @@ impl Failure {
     }
 
     fn chosen_in(error: &(dyn Error + 'static)) -> Option<Self> {
-        causes(error)
-            .find_map(|cause| cause.downcast_ref::<Self>())
-            .cloned()
+        causes(error).find_map(|cause| {
+            let parts = || cause.downcast_ref::<Parts>().cloned().map(Box::new);
+            let whole = cause.downcast_ref::<Self>().cloned();
+            whole.or_else(|| parts().map(|parts| Self { parts }))
+        })
     }
 
     fn about(error: &(dyn Error + 'static)) -> Self {
@@ -216,7 +218,27 @@ impl fmt::Debug for Failure {
     }
 }
 
-impl Error for Failure {}
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Error for Failure {
+    /// A failure that chose its status is found by it: what wraps an error transparently, as `Box` does and many an author's
+    /// `enum`, shows only the error's source.
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.is_chosen().then_some(&*self.parts as _)
+    }
+}
+
+impl Error for Parts {}
+
+impl fmt::Display for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "answered with {}", self.status)
+    }
+}
 
 /// Returns `error` and what caused it, outermost first.
 fn causes<'a>(
@@ -239,6 +261,10 @@ mod tests {
     #[error("the order could not be read")]
     struct Unreadable(#[source] Box<dyn Error + Send + Sync>);
 
+    #[derive(Debug, thiserror::Error)]
+    #[error(transparent)]
+    struct Transparent(Failure);
+
     #[test]
     fn an_error_answers_500_with_its_text_and_type() {
         let failure = Failure::from_typed(&Unreadable("the disk".into()));
@@ -254,6 +280,8 @@ mod tests {
     fn a_failure_inside_an_error_keeps_its_status() {
         let chosen = Failure::new(StatusCode::NOT_FOUND, "no such order");
         assert_eq!(Failure::from_typed(&chosen), chosen);
+        assert_eq!(Failure::from_typed(&Box::new(chosen.clone())), chosen);
+        assert_eq!(Failure::from_typed(&Transparent(chosen.clone())), chosen);
         let boxed: Box<dyn Error + Send + Sync> = chosen.clone().into();
         assert_eq!(Failure::from_error(&*boxed), chosen);
         assert_eq!(Failure::from_typed(&Unreadable(boxed)), chosen);

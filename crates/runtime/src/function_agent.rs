@@ -78,7 +78,7 @@ impl FunctionAgent {
         let lease = self.parts.sessions.open(id)?;
         context.lend(Arc::new(Scope {
             session: Some(lease.session.clone()),
-            tasks: self.parts.tasks.within(lease.clone()),
+            tasks: self.parts.tasks.within(&lease),
             health: self.parts.health.clone(),
         }));
         *hold = std::mem::take(hold).and(lease);
@@ -107,7 +107,11 @@ impl Agent for FunctionAgent {
     }
 
     fn status(&self) -> AgentStatus {
-        AgentStatus::Ready(self.parts.health.current_ping_status())
+        let health = &self.parts.health;
+        match health.decided() {
+            Some(status) => AgentStatus::Decided(status),
+            None => AgentStatus::Ready(health.current_ping_status()),
+        }
     }
 
     fn refresh(&self) -> Option<BoxFuture<'static, ()>> {
@@ -128,14 +132,21 @@ impl Agent for FunctionAgent {
             tasks.tell_stopping();
             // Before the tasks, because what is still answered may begin some.
             plain.await;
-            tasks.shutdown(grace.saturating_sub(began.elapsed())).await;
+            tasks.finish(grace.saturating_sub(began.elapsed())).await;
         })
     }
 
     fn drained(&self) -> BoxFuture<'static, ()> {
-        // Not before, because what ran had its session until here.
-        let sessions = self.parts.sessions.clone();
-        Box::pin(async move { sessions.shutdown().await })
+        let Parts {
+            sessions, tasks, ..
+        } = self.parts.clone();
+        let grace = sessions.grace_left();
+        Box::pin(async move {
+            // Those that a stream or a late request began before it ended.
+            tasks.shutdown(grace).await;
+            // Not before, because what ran had its session until here.
+            sessions.shutdown().await;
+        })
     }
 }
 

@@ -91,7 +91,7 @@
 //! # How it differs from the reference SDK
 //!
 //! Bodies are JSON in UTF-8. `NaN`, lone surrogates and UTF-16, which Python agents accept, answer 400, and so does nesting
-//! deeper than 127 levels. Error answers have an `error_type` beside `error`. There is no `server` header. A WebSocket closes with 1000 when its
+//! deeper than 127 levels. Error answers may have an `error_type` and `details` beside `error`. There is no `server` header. A WebSocket closes with 1000 when its
 //! function returns, and `/ws` answers 404 without one. A stream that fails with a chosen status before its first item is answered with that status.
 //!
 //! # Tests

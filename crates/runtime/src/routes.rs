@@ -78,6 +78,8 @@ impl Routes {
             Asked::Invocation(arrived) => {
                 let response = invocations::answer(self, arrived, peer).await;
                 if debug_actions::asks_for_ping(&response) {
+                    // The question is not among what runs.
+                    drop(response);
                     return self.ping().await;
                 }
                 response
@@ -102,10 +104,12 @@ impl Routes {
             refreshed.await;
         }
         match self.agent.status() {
-            AgentStatus::Ready(mut status) => {
-                if self.settings.busy_while_invoking && self.gate.running() > 0 {
-                    status = PingStatus::HealthyBusy;
-                }
+            AgentStatus::Ready(_)
+                if self.settings.busy_while_invoking && self.gate.running() > 0 =>
+            {
+                json(StatusCode::OK, self.pings.body(PingStatus::HealthyBusy))
+            }
+            AgentStatus::Ready(status) | AgentStatus::Decided(status) => {
                 json(StatusCode::OK, self.pings.body(status))
             }
             AgentStatus::Starting => json(
@@ -139,7 +143,7 @@ impl<B> Asked<B> {
             }
             (Place::Invocations, _) => not_allowed(HeaderValue::from_static("POST")),
             (Place::Ping, _) => not_allowed(HeaderValue::from_static("HEAD, GET")),
-            (Place::Slashed, _) => redirect(&request),
+            (Place::Slashed(to), _) => redirect(&request, to),
             (Place::WebSocket | Place::Nowhere, _) => text(StatusCode::NOT_FOUND, "Not Found"),
         };
         Self::Else(Box::new(response))
@@ -151,8 +155,8 @@ enum Place {
     Invocations,
     Ping,
     WebSocket,
-    /// The path of an agent's route, with slashes at its end that do not belong there.
-    Slashed,
+    /// The path of an agent's route, with slashes at its end that do not belong there; without them.
+    Slashed(&'static str),
     Nowhere,
 }
 
@@ -173,10 +177,11 @@ impl Place {
             "/invocations" => Self::Invocations,
             "/ping" => Self::Ping,
             "/ws" => Self::WebSocket,
-            slashed if matches!(slashed.trim_end_matches('/'), "/invocations" | "/ping") => {
-                Self::Slashed
-            }
-            _ => Self::Nowhere,
+            slashed => match slashed.trim_end_matches('/') {
+                "/invocations" => Self::Slashed("/invocations"),
+                "/ping" => Self::Slashed("/ping"),
+                _ => Self::Nowhere,
+            },
         }
     }
 }
@@ -203,16 +208,15 @@ fn not_allowed(allow: HeaderValue) -> Response<AnswerBody> {
     response
 }
 
-/// Sends the caller to the same place without the slash, by an absolute address as the reference does.
-fn redirect<B>(request: &Request<B>) -> Response<AnswerBody> {
+/// Sends the caller to the path without the slash, by an absolute address as the reference does.
+fn redirect<B>(request: &Request<B>, path: &str) -> Response<AnswerBody> {
     let mut target = Vec::new();
     if let Some(host) = request.headers().get(HOST) {
         target.extend_from_slice(b"http://");
         target.extend_from_slice(host.as_bytes());
     }
-    let uri = request.uri();
-    target.extend_from_slice(uri.path().trim_end_matches('/').as_bytes());
-    if let Some(query) = uri.query() {
+    target.extend_from_slice(path.as_bytes());
+    if let Some(query) = request.uri().query() {
         target.push(b'?');
         target.extend_from_slice(query.as_bytes());
     }

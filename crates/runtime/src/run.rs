@@ -38,6 +38,8 @@ impl App {
         if log::install(&marks.log) {
             log::log_panics();
         }
+        // In whatever way this ends, a panic of the server's own included.
+        let _written = log::FlushedWhenDropped;
         let address =
             Address::from_marks(marks.listen.as_deref(), marks.docker_container.as_deref())
                 .map_err(|error| {
@@ -65,10 +67,7 @@ impl App {
                 let _ = stop.send(());
                 tokio::select! {
                     served = serving => served,
-                    () = signals.next() => {
-                        log::flush();
-                        Err(interrupted())
-                    }
+                    () = signals.next() => Err(interrupted()),
                 }
             }
         };
@@ -107,7 +106,10 @@ impl Marks {
         Ok(Self {
             listen: variable("AGENTCORE_LISTEN")?,
             docker_container: variable("DOCKER_CONTAINER")?,
-            log: LogSettings::from_variables(variable)?,
+            log: LogSettings::from_variables(|name| {
+                // Of the log's own variables one that is no text is as malformed as any other, and no reason not to serve.
+                Ok::<_, io::Error>(variable(name).unwrap_or_else(|_| Some("\u{fffd}".to_owned())))
+            })?,
         })
     }
 }

@@ -66,6 +66,7 @@ impl ServerSettings {
     /// Reports `HealthyBusy` as long as an invocation runs, a stream or a WebSocket is open; `false` by default, as in the
     /// reference SDK.
     ///
+    /// A status that is forced, or that a custom handler told, stays as it is.
     /// Some platforms measured idleness by `/ping` alone and ended sandboxes in the middle of a long stream.
     #[must_use]
     pub fn busy_while_invoking(mut self, busy: bool) -> Self {

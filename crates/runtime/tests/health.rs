@@ -1,18 +1,16 @@
 //! The status of an app as its callers see it: forced, custom and automatic, with the agent's threads blocked, and debug
 //! actions.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Barrier};
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use agentcore_runtime::{App, PingStatus, Router};
 use futures_util::future;
 use http::Method;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 
-use crate::support::{PATIENCE, Server, expect, invocation, request, send};
+use crate::support::{Blockade, PATIENCE, Server, expect, invocation, request, send};
 
 fn echo() -> App {
     App::new(async |payload: Value| payload)
@@ -103,16 +101,11 @@ async fn a_custom_handler_that_hangs_delays_no_ping_for_long() {
 
 #[tokio::test]
 async fn a_custom_handler_answers_while_every_thread_of_the_agent_is_blocked() {
-    let threads = available_parallelism().map_or(2, |threads| threads.get().max(2));
-    let all = Arc::new(Barrier::new(threads + 1));
-    let (entered, waiting) = (Arc::new(Notify::new()), Arc::clone(&all));
-    let entering = Arc::clone(&entered);
+    let blockade = Blockade::new();
+    let blocks = blockade.clone();
     let app = App::new(move |_: Value| {
-        let (entered, all) = (Arc::clone(&entering), Arc::clone(&waiting));
-        async move {
-            entered.notify_one();
-            all.wait();
-        }
+        let blocks = blocks.clone();
+        async move { blocks.block() }
     });
     let busy = async || {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -120,10 +113,10 @@ async fn a_custom_handler_answers_while_every_thread_of_the_agent_is_blocked() {
     };
     let server = Server::start(app.ping(busy)).await;
     let client = reqwest::Client::new();
-    let calls: Vec<_> = (0..threads)
+    let calls: Vec<_> = (0..blockade.threads)
         .map(|_| tokio::spawn(client.post(server.url("/invocations")).body("1").send()))
         .collect();
-    expect("a handler to block its thread", entered.notified()).await;
+    blockade.is_complete().await;
     let told = async {
         loop {
             let answer = reqwest::get(server.url("/ping")).await.unwrap();
@@ -133,7 +126,7 @@ async fn a_custom_handler_answers_while_every_thread_of_the_agent_is_blocked() {
         }
     };
     expect("the custom status", told).await;
-    tokio::task::spawn_blocking(move || all.wait());
+    blockade.lift();
     for call in future::join_all(calls).await {
         assert_eq!(call.unwrap().unwrap().status(), 200);
     }
@@ -242,4 +235,12 @@ async fn in_debug_mode_other_payloads_are_the_handlers() {
         "{}",
         broken.body
     );
+}
+
+#[tokio::test]
+async fn the_question_for_the_status_does_not_count_as_an_invocation() {
+    let app = echo().debug(true).busy_while_invoking(true);
+    let action = r#"{"_agent_core_app_action": "ping_status"}"#;
+    let answer = send(app.router(), invocation(action)).await;
+    assert_eq!(status_in(&answer.body), "Healthy");
 }

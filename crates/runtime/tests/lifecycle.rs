@@ -1,12 +1,11 @@
 //! Servers on real sockets: headers of the wire, blocked agents, shutdown, and Unix sockets.
 
-use std::sync::{Arc, Barrier, Mutex};
-use std::thread::available_parallelism;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agentcore_runtime::{
     Address, Agent, AgentStatus, App, BoxFuture, Invocation, Limits, Outcome, PingStatus,
-    ServerSettings,
+    ServerSettings, Threads,
 };
 use futures_util::{StreamExt, future, stream};
 use serde_json::Value;
@@ -15,7 +14,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 
-use crate::support::{Held, PATIENCE, Server, expect, held, read_until};
+use crate::support::{
+    Blockade, Held, PATIENCE, Server, endless, expect, held, raw_invocation, read_until,
+};
 
 fn echo() -> App {
     App::new(async |payload: Value| payload)
@@ -59,57 +60,40 @@ async fn a_body_above_the_limit_is_answered_413() {
 }
 
 /// Blocks as many agent threads as there can be, and asserts that the server answers all the same.
-async fn ping_answers_while_blocked(app: App, entered: Arc<Notify>, release: Arc<Barrier>) {
+async fn ping_answers_while_blocked(app: App, blockade: Blockade) {
     let server = Server::start(app).await;
     let client = reqwest::Client::new();
-    let calls: Vec<_> = (1..release_count())
+    let calls: Vec<_> = (0..blockade.threads)
         .map(|_| tokio::spawn(client.post(server.url("/invocations")).body("1").send()))
         .collect();
-    expect("a handler to block its thread", entered.notified()).await;
+    blockade.is_complete().await;
     for _ in 0..20 {
         let ping = expect("a ping", reqwest::get(server.url("/ping"))).await;
         assert_eq!(ping.unwrap().status(), 200);
     }
-    tokio::task::spawn_blocking(move || release.wait());
+    blockade.lift();
     for call in future::join_all(calls).await {
         assert_eq!(call.unwrap().unwrap().status(), 200);
     }
 }
 
-/// All of the agent's asynchronous threads, and the test's own.
-fn release_count() -> usize {
-    available_parallelism().map_or(2, |threads| threads.get().max(2)) + 1
-}
-
 #[tokio::test]
 async fn blocked_async_handlers_do_not_delay_ping() {
-    let (entered, release) = (
-        Arc::new(Notify::new()),
-        Arc::new(Barrier::new(release_count())),
-    );
-    let (entering, waiting) = (Arc::clone(&entered), Arc::clone(&release));
+    let blockade = Blockade::new();
+    let blocks = blockade.clone();
     let app = App::new(move |_: Value| {
-        let (entered, release) = (Arc::clone(&entering), Arc::clone(&waiting));
-        async move {
-            entered.notify_one();
-            release.wait();
-        }
+        let blocks = blocks.clone();
+        async move { blocks.block() }
     });
-    ping_answers_while_blocked(app, entered, release).await;
+    ping_answers_while_blocked(app, blockade).await;
 }
 
 #[tokio::test]
 async fn blocked_sync_handlers_do_not_delay_ping() {
-    let (entered, release) = (
-        Arc::new(Notify::new()),
-        Arc::new(Barrier::new(release_count())),
-    );
-    let (entering, waiting) = (Arc::clone(&entered), Arc::clone(&release));
-    let app = App::new(move |_: Value| {
-        entering.notify_one();
-        waiting.wait();
-    });
-    ping_answers_while_blocked(app, entered, release).await;
+    let blockade = Blockade::new();
+    let blocks = blockade.clone();
+    let app = App::new(move |_: Value| blocks.block());
+    ping_answers_while_blocked(app, blockade).await;
 }
 
 #[tokio::test]
@@ -331,4 +315,21 @@ async fn an_agent_whose_shutdown_never_ends_cannot_hold_the_server() {
         .unwrap()
         .unwrap();
     assert_eq!(Arc::strong_count(&agent), 1, "nothing holds the agent");
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_server_that_is_dropped() {
+    for threads in [Threads::Own, Threads::Shared] {
+        let (app, entered, dropped) = endless();
+        let server = Server::start(app.threads(threads)).await;
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        let request = raw_invocation("1");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        expect("the handler to begin", entered.notified()).await;
+        // It runs on, because it is to be finished.
+        drop(stream);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        server.abort();
+        expect("the work to be dropped", dropped.notified()).await;
+    }
 }

@@ -17,7 +17,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::support::{
-    Dropped, Held, Server, endless, expect, held, invocation, read_until, request, send,
+    Dropped, Held, Server, echoes, endless, expect, held, invocation, raw_invocation, read_until,
+    request, send,
 };
 
 /// Short enough to be waited for. What a test expects to happen before it waits for nothing.
@@ -173,6 +174,7 @@ async fn every_503_says_when_to_come_again() {
 async fn ping_is_busy_while_invoking_if_the_app_wants_that() {
     for wants in [false, true] {
         let (app, Held { entered, go_on, .. }) = held();
+        let health = app.health().clone();
         let server = Server::start(app.busy_while_invoking(wants)).await;
         let status = async || {
             let ping = reqwest::get(server.url("/ping")).await.unwrap();
@@ -186,6 +188,9 @@ async fn ping_is_busy_while_invoking_if_the_app_wants_that() {
             status().await,
             if wants { "HealthyBusy" } else { "Healthy" }
         );
+        health.force_ping_status(PingStatus::Healthy);
+        assert_eq!(status().await, "Healthy", "because it is forced");
+        health.clear_forced_ping_status();
         go_on.notify_one();
         assert_eq!(calling.await.unwrap(), ok("\"finished\""));
         assert_eq!(status().await, "Healthy");
@@ -402,4 +407,68 @@ async fn a_ready_made_answer_beyond_the_limit_of_streams_ends_with_its_connectio
             assert!(is_cut, "without an end: {answer}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_without_limits_of_time_serves_all_the_same() {
+    let limits = Limits::default()
+        .invocation(Duration::MAX)
+        .stream(Duration::MAX)
+        .head_time(Duration::MAX)
+        .body_time(Duration::MAX, Duration::MAX);
+    for app in echoes() {
+        let server = Server::start(app.limits(limits.clone())).await;
+        for _ in 0..2 {
+            assert_eq!(call(server.address).await, ok("1"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn work_that_never_waits_for_anything_but_its_turn_ends_at_its_limit() {
+    for threads in [Threads::Own, Threads::Shared] {
+        let dropped = Arc::new(Notify::new());
+        let dropping = Arc::clone(&dropped);
+        let app = App::new(move |_: Value| {
+            let guard = Dropped(Arc::clone(&dropping));
+            async move {
+                // Until nobody else has the notification, which is never: the guard does.
+                while Arc::strong_count(&guard.0) > 1 {
+                    tokio::task::consume_budget().await;
+                }
+            }
+        });
+        let limits = Limits::default().running(1).invocation(SHORT);
+        let server = Server::start(app.threads(threads).limits(limits)).await;
+        let told = (504, None, LIMIT_REACHED.to_owned());
+        assert_eq!(call(server.address).await, told);
+        expect("the work to be dropped", dropped.notified()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_rests_after_a_long_invocation_is_closed() {
+    let app = App::new(async |payload: Value| {
+        tokio::time::sleep(2 * SHORT).await;
+        payload
+    });
+    let server = Server::start(app.limits(Limits::default().head_time(SHORT))).await;
+    let mut stream = connect(&server, &raw_invocation("1")).await;
+    let answer = rest(&mut stream).await;
+    assert!(answer.ends_with("\r\n\r\n1"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_read_ends_with_the_limit_of_streams() {
+    // More than the buffers of both sockets hold.
+    let app = App::new(async |_: Value| "x".repeat(30_000_000));
+    let server = Server::start(app.limits(Limits::default().stream(SHORT))).await;
+    let mut stream = connect(&server, &raw_invocation("1")).await;
+    stream.readable().await.unwrap();
+    tokio::time::sleep(3 * SHORT).await;
+    let mut answer = Vec::new();
+    // Reset or ended, but not whole.
+    let _ = expect("the end", stream.read_to_end(&mut answer)).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 "));
+    assert!(answer.len() < 30_000_000, "{}", answer.len());
 }

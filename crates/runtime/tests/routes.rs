@@ -96,6 +96,7 @@ async fn a_trailing_slash_is_redirected() {
             "http://agent.test:8080/ping?a=b%20c",
         ),
         (Method::GET, "/ping//", "http://agent.test:8080/ping"),
+        (Method::GET, "/%70ing%2F", "http://agent.test:8080/ping"),
     ] {
         let answer = request(echo().router(), method, path).await;
         assert_eq!(answer.status, 307);

@@ -1,6 +1,6 @@
 //! When sessions of an app end: too idle, too old, to make room, at shutdown; and never under an open stream.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agentcore_runtime::{App, Body, Context, EndReason, Router, SessionLimits, Threads};
@@ -239,4 +239,24 @@ async fn a_background_task_keeps_its_session_open_and_the_idle_time_begins_when_
     assert_eq!(ends.recv().await.unwrap(), end("a", EndReason::Idle, 0));
     assert_eq!(began.elapsed(), Duration::from_mins(75));
     drop(router);
+}
+
+#[tokio::test]
+async fn what_is_kept_of_an_invocation_does_not_keep_its_session() {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let keeps = Arc::clone(&kept);
+    let app = App::new(move |_: Value, context: Context| {
+        let tasks = context.tasks().clone();
+        context.session().unwrap().get_or_init(|| tasks.clone());
+        keeps.lock().unwrap().push((context, tasks));
+    });
+    let limits = SessionLimits::default().idle_timeout(Duration::ZERO);
+    let (app, mut ends) = told(app.session_limits(limits));
+    let router = app.router();
+    assert_eq!(send(router.clone(), named("a")).await.status, 200);
+    let told = expect("the hook", ends.recv()).await.unwrap();
+    assert_eq!(told, end("a", EndReason::Idle, 0));
+    // What is begun by it later is a task all the same.
+    let (_context, tasks) = kept.lock().unwrap().pop().unwrap();
+    assert_eq!(tasks.spawn_task("late", async { 1 }).await.unwrap(), 1);
 }

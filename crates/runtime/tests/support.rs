@@ -1,7 +1,8 @@
 //! What several tests need: a call without a socket, a server on a real port, and things that tell when they are dropped.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Barrier};
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use agentcore_runtime::{
@@ -12,7 +13,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
@@ -82,6 +83,43 @@ pub(crate) fn echoes() -> [App; 3] {
     ]
 }
 
+/// Blocks as many threads as run an agent's asynchronous code.
+#[derive(Clone)]
+pub(crate) struct Blockade {
+    pub(crate) threads: usize,
+    entered: Arc<Semaphore>,
+    release: Arc<Barrier>,
+}
+
+impl Blockade {
+    pub(crate) fn new() -> Self {
+        let threads = available_parallelism().map_or(2, |threads| threads.get().max(2));
+        Self {
+            threads,
+            entered: Arc::new(Semaphore::new(0)),
+            release: Arc::new(Barrier::new(threads + 1)),
+        }
+    }
+
+    /// Blocks this thread until the blockade is lifted.
+    pub(crate) fn block(&self) {
+        self.entered.add_permits(1);
+        self.release.wait();
+    }
+
+    /// Waits until every thread is blocked.
+    pub(crate) async fn is_complete(&self) {
+        let all = self.threads.try_into().unwrap();
+        let entered = self.entered.acquire_many(all);
+        let _all = expect("every thread to be blocked", entered).await.unwrap();
+    }
+
+    /// Lets all go on.
+    pub(crate) fn lift(self) {
+        tokio::task::spawn_blocking(move || self.release.wait());
+    }
+}
+
 /// A server on a port of its own.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -121,6 +159,11 @@ impl Server {
 
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Ends the server at once, by dropping it.
+    pub(crate) fn abort(self) {
+        self.serving.abort();
     }
 
     /// Tells the server to end and returns the task that does it.

@@ -180,6 +180,40 @@ async fn a_task_that_is_begun_by_the_last_invocation_is_awaited_too() {
 }
 
 #[tokio::test]
+async fn a_task_that_a_stream_begins_during_the_drain_is_awaited_too() {
+    let (go_on, done) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+    let (going, counted) = (go_on.clone(), done.clone());
+    let app = App::streaming(move |_: Value, context: Context| {
+        let (go_on, done) = (going.clone(), counted.clone());
+        let last = async move {
+            go_on.notified().await;
+            context.tasks().spawn_task("save", async move {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                done.fetch_add(1, Ordering::Relaxed);
+            });
+            "last"
+        };
+        stream::iter(["first"]).chain(stream::once(last))
+    });
+    let tasks = app.tasks().clone();
+    let server = Server::start(app.drain(Duration::from_hours(1))).await;
+    let call = reqwest::Client::new().post(server.url("/invocations"));
+    let mut answer = call.body("1").send().await.unwrap();
+    assert_eq!(
+        answer.chunk().await.unwrap().unwrap(),
+        "data: \"first\"\n\n"
+    );
+    let serving = server.stop();
+    expect("the tasks to be told", tasks.stopping()).await;
+    // Long enough for a shutdown that finds no task to be through with them.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    go_on.notify_one();
+    assert_eq!(answer.text().await.unwrap(), "data: \"last\"\n\n");
+    expect("the server to end", serving).await.unwrap().unwrap();
+    assert_eq!(done.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
 async fn a_task_that_does_not_listen_is_cut_within_the_grace() {
     let dropped = Arc::new(Notify::new());
     let held = Dropped(Arc::clone(&dropped));

@@ -2,23 +2,23 @@
 
 mod ends;
 
-use std::sync::{Arc, Barrier};
-use std::thread::available_parallelism;
-
-use agentcore_runtime::{App, Context, Failure, Message, Router, StatusCode, WebSocket};
+use agentcore_runtime::{
+    App, Context, Failure, Message, Router, SessionLimits, StatusCode, WebSocket,
+};
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use futures_util::{SinkExt, StreamExt};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self as ts, Message as Frame};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
-use crate::support::{Server, expect, request};
+use crate::sessions::SESSION;
+use crate::support::{Blockade, Server, expect, request};
 
 type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -294,31 +294,53 @@ async fn layers_and_routes_around_the_app_let_websockets_through() {
 
 #[tokio::test]
 async fn ping_answers_while_websockets_block_every_thread_of_the_agent() {
-    let threads = available_parallelism().map_or(2, |threads| threads.get().max(2));
-    let (entered, release) = (Arc::new(Notify::new()), Arc::new(Barrier::new(threads + 1)));
-    let (entering, waiting) = (Arc::clone(&entered), Arc::clone(&release));
+    let blockade = Blockade::new();
+    let blocks = blockade.clone();
     let app = invocations_only().websocket(move |mut socket: WebSocket, _: Context| {
-        let (entered, release) = (Arc::clone(&entering), Arc::clone(&waiting));
+        let blocks = blocks.clone();
         async move {
             socket.send_text("open").await.expect("the client listens");
-            entered.notify_one();
-            release.wait();
+            blocks.block();
         }
     });
     let server = Server::start(app).await;
     let (address, mut clients) = (server.address, Vec::new());
-    for _ in 0..threads {
+    for _ in 0..blockade.threads {
         let url = format!("ws://{address}/ws");
         clients.push(tokio::spawn(tokio_tungstenite::connect_async(url)));
     }
-    expect("a handler to block its thread", entered.notified()).await;
+    blockade.is_complete().await;
     for _ in 0..20 {
         let ping = expect("a ping", reqwest::get(server.url("/ping"))).await;
         assert_eq!(ping.unwrap().status(), 200);
     }
-    tokio::task::spawn_blocking(move || release.wait());
+    blockade.lift();
     for client in clients {
         let (mut client, _) = client.await.unwrap().unwrap();
         assert_eq!(closed(&mut client).await, ended(1000, ""));
     }
+}
+
+#[tokio::test]
+async fn a_session_with_an_open_websocket_is_not_evicted() {
+    let app = invocations_only()
+        .session_limits(SessionLimits::default().max_open(1))
+        // What keeps the session is the connection, and nothing that the handler has.
+        .websocket(async |mut socket: WebSocket, context: Context| {
+            drop(context);
+            while socket.recv().await.is_some() {}
+        });
+    let sessions = app.sessions().clone();
+    let server = Server::start(app).await;
+    let (mut client, _) = try_connect(&server, &[(SESSION, "a")]).await.unwrap();
+    let call = async || {
+        let call = reqwest::Client::new().post(server.url("/invocations"));
+        let answer = call.header(SESSION, "b").body("1").send();
+        expect("an answer", answer).await.unwrap().status()
+    };
+    assert_eq!(call().await, 503, "there is no room beside `a`");
+    client.close(None).await.unwrap();
+    while client.next().await.is_some() {}
+    while call().await != 200 {}
+    assert_eq!(sessions.len(), 1);
 }

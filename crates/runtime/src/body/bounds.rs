@@ -3,7 +3,6 @@
 //! The bounds also keep what the answer's invocation holds, so that a place is taken until the last byte.
 
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -22,7 +21,6 @@ pub(crate) struct Bounds {
     pub(crate) span: Span,
     /// Made when there is something to wait for; most answers end before.
     waits: Option<Waits>,
-    alive: Arc<()>,
     _hold: Hold,
 }
 
@@ -41,13 +39,6 @@ pub(crate) enum End {
     Limit,
 }
 
-/// Tells the connection how long an answer may be on its way: a body is not asked for anything while its caller does not read.
-#[derive(Clone, Debug)]
-pub(crate) struct Lasting {
-    pub(crate) deadline: Instant,
-    alive: Weak<()>,
-}
-
 impl Bounds {
     /// Bounds an answer that begins now.
     pub(crate) fn new(cut: CancellationToken, limit: Duration, span: Span, hold: Hold) -> Self {
@@ -57,7 +48,6 @@ impl Bounds {
             deadline: after(limit),
             span,
             waits: None,
-            alive: Arc::new(()),
             _hold: hold,
         }
     }
@@ -92,18 +82,5 @@ impl Bounds {
             Some(deadline) => deadline.as_mut().poll(task).map(|()| End::Limit),
             None => Poll::Pending,
         }
-    }
-
-    /// Returns what the connection has to know; `None` if nothing bounds the answer.
-    pub(crate) fn lasting(&self) -> Option<Lasting> {
-        let alive = Arc::downgrade(&self.alive);
-        self.deadline.map(|deadline| Lasting { deadline, alive })
-    }
-}
-
-impl Lasting {
-    /// Returns whether the answer is still on its way.
-    pub(crate) fn goes_on(&self) -> bool {
-        self.alive.strong_count() > 0
     }
 }

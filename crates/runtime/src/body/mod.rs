@@ -16,7 +16,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-pub(crate) use bounds::{Bounds, Lasting};
+pub(crate) use bounds::Bounds;
 pub(crate) use events::{EventBody, Opened, open};
 pub(crate) use kept::Kept;
 pub(crate) use passed::PassedBody;

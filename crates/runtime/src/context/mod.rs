@@ -15,7 +15,7 @@ use agentcore_protocol::trace::TraceContext;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, HeaderName, Uri};
-use uuid::{Builder, Uuid};
+use uuid::Uuid;
 
 pub use self::secret::{ForwardedHeaders, Secret};
 
@@ -218,9 +218,8 @@ impl fmt::Debug for Context {
 
 fn fresh_request_id() -> Box<str> {
     let mut buffer = Uuid::encode_buffer();
-    // From the thread's own generator: the system's costs a call of the kernel a request.
-    let id = Builder::from_random_bytes(rand::random()).into_uuid();
-    let text: &str = id.hyphenated().encode_lower(&mut buffer);
+    // From the system, for each one: sandboxes may be copies of one snapshot, and would share a generator of this process.
+    let text: &str = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
     text.into()
 }
 

@@ -24,6 +24,9 @@ use crate::log::LOGGER;
 /// How long a ping waits for the handler. The platform asks every two seconds.
 const LIMIT: Duration = Duration::from_secs(1);
 
+/// How many times the limit the last answer of a handler counts that is slow each time.
+const STALE: u32 = 60;
+
 /// A custom handler and the thread that asks it.
 pub(super) struct Custom {
     desk: Arc<Desk>,
@@ -42,6 +45,8 @@ struct Desk {
 struct State {
     /// What the handler said last; `None` for an automatic status.
     answer: Option<PingStatus>,
+    /// When it said so.
+    told: Option<Instant>,
     /// Until when the answer that is under way is in time; `None` if none is.
     due: Option<Instant>,
     /// Counts the times it was asked.
@@ -145,6 +150,7 @@ impl Desk {
                 Answer::Told(status) => *status,
                 Answer::Failed(_) | Answer::Late => None,
             };
+            state.told = Some(Instant::now());
             became_slow = !in_time && !state.is_slow;
             state.is_slow = !in_time;
         });
@@ -176,7 +182,13 @@ impl Desk {
             if state.round == round && state.due.is_some() {
                 became_slow = !state.is_slow;
                 state.is_slow = true;
-                state.answer = None;
+                // One that is slow each time is believed until it says something else, and one that hangs is not.
+                let is_old = state
+                    .told
+                    .is_none_or(|told| told.elapsed() > STALE * self.limit);
+                if became_slow || is_old {
+                    state.answer = None;
+                }
             }
             false
         });

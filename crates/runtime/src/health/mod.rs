@@ -62,9 +62,13 @@ impl Health {
     /// Returns the status that the next ping will tell, as far as it is known without asking the custom handler: what that
     /// said last counts.
     pub fn current_ping_status(&self) -> PingStatus {
+        self.decided().unwrap_or_else(|| self.automatic())
+    }
+
+    /// Returns the status that is forced, or that the custom handler told; `None` if it is automatic.
+    pub(crate) fn decided(&self) -> Option<PingStatus> {
         let custom = || self.custom().as_ref()?.answer();
-        let forced = self.shared.forced.get();
-        forced.or_else(custom).unwrap_or_else(|| self.automatic())
+        self.shared.forced.get().or_else(custom)
     }
 
     /// Asks the custom handler, if there is one and it matters; ends soon, whatever the handler does.

@@ -211,28 +211,21 @@ fn bounds(routes: &Routes, span: &Span, hold: Hold) -> Bounds {
 }
 
 fn respond(settled: Settled, routes: &Routes) -> Response<AnswerBody> {
-    let (mut response, lasting) = match settled {
+    match settled {
         Settled::Json(body) => {
             let mut response = Response::new(AnswerBody::full(body));
             response.headers_mut().insert(CONTENT_TYPE, JSON);
-            return response;
+            response
         }
-        Settled::Failed(failure) => return json(failure.status(), failure.body()),
+        Settled::Failed(failure) => json(failure.status(), failure.body()),
         Settled::Events(opened, bounds) => {
-            let lasting = bounds.lasting();
             let events = EventBody::new(opened, bounds, routes.settings.keep_alive);
             let mut response = Response::new(AnswerBody::Events(Box::new(events)));
             response.headers_mut().insert(CONTENT_TYPE, EVENT_STREAM);
-            (response, lasting)
+            response
         }
         Settled::Response(response, bounds) => {
-            let lasting = bounds.lasting();
-            let passed = |body| AnswerBody::Passed(Box::new(PassedBody::new(body, bounds)));
-            (response.map(passed), lasting)
+            response.map(|body| AnswerBody::Passed(Box::new(PassedBody::new(body, bounds))))
         }
-    };
-    if let Some(lasting) = lasting {
-        response.extensions_mut().insert(lasting);
     }
-    response
 }

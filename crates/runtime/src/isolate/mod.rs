@@ -11,6 +11,7 @@ mod stream;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
@@ -20,12 +21,13 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, Span};
 
 use self::lanes::Lanes;
 use self::result::result;
-use self::running::{Bounded, Wanted, lost};
+use self::running::{Bounded, Wanted, log_for_nobody, lost};
 use self::stream::{READ_AHEAD, produce};
 use crate::agent::{BoxFuture, EventStream, Invocation, StreamItem};
 use crate::failure::Failure;
@@ -42,7 +44,7 @@ pub enum Threads {
     /// On threads of its own: a handler that blocks delays neither `/ping` nor the server.
     #[default]
     Own,
-    /// On the threads of the server, which saves two changes of thread an invocation. For agents that never block: one
+    /// On the threads of the server, which saves a change of thread an invocation. For agents that never block: one
     /// that does silences `/ping`, and a plain `fn` runs there too.
     Shared,
 }
@@ -83,6 +85,8 @@ pub(crate) struct Isolate {
     runtime: Option<(Runtime, Lanes)>,
     caller_leaves: CallerLeaves,
     plain: TaskTracker,
+    /// Cancelled when this is dropped: ends what shared threads still do for nobody.
+    end: Arc<CancellationToken>,
 }
 
 impl Isolate {
@@ -100,6 +104,7 @@ impl Isolate {
             runtime,
             caller_leaves,
             plain: TaskTracker::new(),
+            end: Arc::default(),
         })
     }
 
@@ -126,7 +131,7 @@ impl Isolate {
         let work = Bounded::new((deadline, hold), self.plain.token(), work);
         match &self.runtime {
             Some((_, lanes)) => Running::apart(work, lanes, stepper, self.caller_leaves),
-            None => Running::here(work, self.caller_leaves),
+            None => Running::here(work, self.caller_leaves, &self.end),
         }
     }
 
@@ -140,8 +145,12 @@ impl Isolate {
         let (span, kept) = (Span::current(), (self.plain.token(), terms.hold));
         let work = move || {
             let result = span.in_scope(|| catch_unwind(AssertUnwindSafe(work)));
+            let result = result.unwrap_or_else(|panic| Err(Failure::from_panic(&*panic)));
+            if promise.is_forgotten() {
+                span.in_scope(|| log_for_nobody(&result));
+            }
             drop((kept, span));
-            promise.keep(result.unwrap_or_else(|panic| Err(Failure::from_panic(&*panic))));
+            promise.keep(result);
         };
         match &self.runtime {
             Some((runtime, _)) => drop(runtime.spawn_blocking(work)),
@@ -236,6 +245,7 @@ impl Isolate {
 
 impl Drop for Isolate {
     fn drop(&mut self) {
+        self.end.cancel();
         if let Some((runtime, _)) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -283,6 +293,36 @@ mod tests {
             let line =
                 r#""ERROR", "message": "Invocation ended at its limit, after its caller had left""#;
             assert_eq!(told.contains(line), leaves, "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_that_no_caller_waits_for_is_told() {
+        let captured = Captured::start();
+        let isolate = Isolate::start(Threads::Shared, CallerLeaves::Finish).unwrap();
+        let terms = || Terms {
+            deadline: None,
+            hold: Hold::default(),
+            stepper: Stepper::default(),
+        };
+        let (go_on, going) = oneshot::channel::<()>();
+        let work = async {
+            let _ = going.await;
+            Err::<(), _>(Failure::internal("the payment failed"))
+        };
+        let mut waiting = Box::pin(isolate.run(terms(), Box::pin(work)));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        drop(waiting);
+        drop(isolate.run_blocking(terms(), || Err::<(), _>(Failure::internal("no stock"))));
+        go_on.send(()).unwrap();
+        isolate.finish(Duration::from_secs(9)).await;
+        let lines = captured.lines();
+        for error in ["the payment failed", "no stock"] {
+            let told = lines.iter().filter(|line| {
+                line.contains("Invocation failed, after its caller had left")
+                    && line.contains(error)
+            });
+            assert_eq!(told.count(), 1, "{lines:?}");
         }
     }
 }

@@ -3,13 +3,16 @@
 //! Where the work runs is decided by [`Isolate`](super::Isolate).
 
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
+use tokio::task::coop::unconstrained;
 use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::{Instrument, Span};
 
@@ -18,7 +21,7 @@ use super::lanes::Lanes;
 use super::result::{Awaited, result};
 use crate::agent::BoxFuture;
 use crate::failure::Failure;
-use crate::limits::{Hold, deadline_reached, shutting_down};
+use crate::limits::{Hold, LIMIT_TYPE, deadline_reached, shutting_down};
 use crate::log::{LOGGER, Within};
 use crate::server::Stepper;
 
@@ -32,8 +35,8 @@ pub(crate) struct Running<T: Send + 'static> {
 enum Work<T> {
     /// On other threads, in a task of its own if it may be cancelled.
     Apart(Awaited<T>, Option<JoinHandle<()>>),
-    /// In the caller's task. Taken out while it is polled: what panics is gone.
-    Here(Option<Bounded<T>>),
+    /// In the caller's task. Taken out while it is polled: what panics is gone. With the end of what is finished for nobody.
+    Here(Option<Bounded<T>>, Arc<CancellationToken>),
     Ended,
 }
 
@@ -52,15 +55,12 @@ impl<T: Send + 'static> Running<T> {
             // Its place is free when this is over, which is before the caller is answered.
             let ended = Within::new(&span, AssertUnwindSafe(work).catch_unwind()).await;
             let result = match ended {
-                Ok(Some(result)) => result,
-                Ok(None) => {
-                    if promise.is_forgotten() {
-                        span.in_scope(log_limit);
-                    }
-                    Err(deadline_reached())
-                }
+                Ok(ended) => ended.unwrap_or_else(|| Err(deadline_reached())),
                 Err(panic) => Err(Failure::from_panic(&*panic)),
             };
+            if promise.is_forgotten() {
+                span.in_scope(|| log_for_nobody(&result));
+            }
             drop(span);
             promise.keep(result);
         });
@@ -87,11 +87,15 @@ impl<T: Send + 'static> Running<T> {
         }
     }
 
-    /// Does the work where it is waited for.
-    pub(super) fn here(work: Bounded<T>, caller_leaves: CallerLeaves) -> Self {
+    /// Does the work where it is waited for; what is left of it when the caller leaves is cut at the `end`.
+    pub(super) fn here(
+        work: Bounded<T>,
+        caller_leaves: CallerLeaves,
+        end: &Arc<CancellationToken>,
+    ) -> Self {
         Self {
             deadline: work.deadline,
-            work: Work::Here(Some(work)),
+            work: Work::Here(Some(work), Arc::clone(end)),
             caller_leaves,
         }
     }
@@ -103,7 +107,7 @@ impl<T: Send + 'static> Future for Running<T> {
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let result = match &mut self.work {
             Work::Apart(awaited, _) => ready!(Pin::new(awaited).poll(task)),
-            Work::Here(kept) => {
+            Work::Here(kept, _) => {
                 let Some(mut work) = kept.take() else {
                     return Poll::Pending;
                 };
@@ -131,34 +135,48 @@ impl<T: Send + 'static> Drop for Running<T> {
             (Work::Apart(awaited, _), CallerLeaves::Finish) if is_early(self.deadline) => {
                 awaited.leave();
             }
-            (Work::Here(work), CallerLeaves::Finish) if is_early(self.deadline) => {
+            (Work::Here(work, end), CallerLeaves::Finish) if is_early(self.deadline) => {
                 if let (Some(work), Ok(threads)) = (work.take(), Handle::try_current()) {
                     let work = work.map(|ended| {
-                        if ended.is_none() {
-                            log_limit();
-                        }
+                        log_for_nobody(&ended.unwrap_or_else(|| Err(deadline_reached())));
                     });
                     // The span is the invocation's: what runs within it is dropped within it too.
-                    threads.spawn(work.instrument(Span::current()));
+                    let work = work.instrument(Span::current());
+                    let end = CancellationToken::clone(end);
+                    threads.spawn(end.run_until_cancelled_owned(work));
                 }
             }
-            (Work::Apart(..) | Work::Here(_) | Work::Ended, _) => {}
+            (Work::Apart(..) | Work::Here(..) | Work::Ended, _) => {}
         }
     }
 }
 
-/// Tells of a limit that nobody else tells of.
-fn log_limit() {
-    tracing::error!(
-        target: LOGGER,
-        errorType = deadline_reached().error_type(),
-        "Invocation ended at its limit, after its caller had left"
-    );
+/// Tells how work ended badly whose caller has left: nobody else does.
+pub(super) fn log_for_nobody<T>(result: &Result<T, Failure>) {
+    let Err(failure) = result else {
+        return;
+    };
+    if failure.error_type() == Some(LIMIT_TYPE) {
+        tracing::error!(
+            target: LOGGER,
+            errorType = LIMIT_TYPE,
+            "Invocation ended at its limit, after its caller had left"
+        );
+    } else if !failure.is_logged() {
+        tracing::error!(
+            target: LOGGER,
+            errorType = failure.error_type(),
+            errorMessage = failure.to_string(),
+            cause = failure.cause(),
+            "Invocation failed, after its caller had left"
+        );
+    }
 }
 
 /// Work that ends at its deadline, without a result then, and keeps the invocation's place until it has ended.
 pub(super) struct Bounded<T> {
-    work: BoxFuture<'static, Result<T, Failure>>,
+    /// Gone when it has ended, so that its own end belongs to the invocation's.
+    work: Option<BoxFuture<'static, Result<T, Failure>>>,
     deadline: Option<Instant>,
     /// Made when there is something to wait for.
     timer: Option<Pin<Box<Sleep>>>,
@@ -172,7 +190,7 @@ impl<T> Bounded<T> {
         work: BoxFuture<'static, Result<T, Failure>>,
     ) -> Self {
         Self {
-            work,
+            work: Some(work),
             deadline,
             timer: None,
             _kept: (hold, counted),
@@ -184,14 +202,21 @@ impl<T> Future for Bounded<T> {
     type Output = Option<Result<T, Failure>>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<Self::Output> {
-        if let Poll::Ready(result) = self.work.as_mut().poll(task) {
+        let Some(work) = &mut self.work else {
+            return Poll::Pending;
+        };
+        if let Poll::Ready(result) = work.as_mut().poll(task) {
+            self.work = None;
             return Poll::Ready(Some(result));
         }
         let Some(at) = self.deadline else {
             return Poll::Pending;
         };
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
-        timer.as_mut().poll(task).map(|()| None)
+        // Whatever the work has used up of its task's budget.
+        ready!(pin!(unconstrained(timer.as_mut())).poll(task));
+        self.work = None;
+        Poll::Ready(None)
     }
 }
 

@@ -93,7 +93,7 @@ impl Limits {
     /// Sets how long a stream or a WebSocket may be open; 60 minutes by default.
     ///
     /// A stream ends with an error event then, a ready-made answer by the end of its connection, also if the caller has
-    /// stopped to read.
+    /// stopped to read. No answer of any kind may take longer to be taken by its caller.
     #[must_use]
     pub fn stream(mut self, time: Duration) -> Self {
         self.stream = time;

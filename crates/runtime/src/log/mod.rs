@@ -111,6 +111,15 @@ pub(crate) fn flush() {
     }
 }
 
+/// Flushes the log when it is dropped.
+pub(crate) struct FlushedWhenDropped;
+
+impl Drop for FlushedWhenDropped {
+    fn drop(&mut self) {
+        flush();
+    }
+}
+
 /// The line that stands for lines that nobody read in time.
 fn dropped_line(count: u64, style: Style) -> Vec<u8> {
     let message = format!("{count} log lines were dropped, because stderr was not read");

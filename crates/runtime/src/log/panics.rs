@@ -7,6 +7,8 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{self, PanicHookInfo};
 use std::thread;
 
+use tokio::runtime::Handle;
+
 use super::{LOGGER, flush};
 
 /// Logs every panic from now on, instead of what was done with one before.
@@ -27,8 +29,10 @@ fn log(panic: &PanicHookInfo<'_>) {
         location = panic.location().map(tracing::field::display),
         "Panic in thread `{}`", thread.name().unwrap_or("(no name)")
     );
-    // A panic that may end the process must be written before.
-    if cfg!(panic = "abort") || thread.name() == Some("main") {
+    // A panic that ends the process must be written before. One that is caught, as those of handlers are, must not wait for
+    // whoever reads the log: it may be on a thread that answers pings.
+    let is_caught = Handle::try_current().is_ok();
+    if cfg!(panic = "abort") || thread.name() == Some("main") && !is_caught {
         flush();
     }
 }

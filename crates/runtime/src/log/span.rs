@@ -76,7 +76,8 @@ impl<F: Future + Unpin> Future for Within<'_, F> {
             return Poll::Pending;
         };
         let inner = Pin::new(inner);
-        let output = ready!(span.in_scope(|| inner.poll(task)));
+        let _entered = span.enter();
+        let output = ready!(inner.poll(task));
         self.inner = None;
         Poll::Ready(output)
     }
@@ -86,6 +87,52 @@ impl<F: Unpin> Drop for Within<'_, F> {
     fn drop(&mut self) {
         if let Some(inner) = self.inner.take() {
             self.span.in_scope(|| drop(inner));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use futures_util::FutureExt;
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+    use crate::log::Captured;
+
+    /// Logs its own end.
+    struct Telling;
+
+    impl Drop for Telling {
+        fn drop(&mut self) {
+            tracing::info!(target: LOGGER, "gone");
+        }
+    }
+
+    #[test]
+    fn what_runs_within_a_span_ends_within_it() {
+        let name = agentcore_protocol::header::REQUEST_ID;
+        let headers = HeaderMap::from_iter([(name, HeaderValue::from_static("r-1"))]);
+        for ends in [false, true] {
+            let captured = Captured::start();
+            let span = invocation_span(&Context::from_headers(headers.clone()));
+            let telling = Telling;
+            let work = async move {
+                let _telling = &telling;
+                if !ends {
+                    pending::<()>().await;
+                }
+            };
+            assert_eq!(
+                Within::new(&span, Box::pin(work)).now_or_never().is_some(),
+                ends
+            );
+            let lines = captured.lines();
+            assert!(
+                lines[0].contains("gone") && lines[0].contains("r-1"),
+                "{lines:?}"
+            );
         }
     }
 }

@@ -10,10 +10,8 @@ use std::task::{Context as TaskContext, Poll, Waker, ready};
 use std::time::Duration;
 
 use hyper::rt::{Sleep as HyperSleep, Timer};
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
-
-use super::FLUSH;
-use crate::body::Lasting;
 
 /// The deadlines of one connection; somebody has to watch them by an [`Alarm`].
 #[derive(Clone)]
@@ -26,8 +24,8 @@ struct Deadlines {
     head: Option<Waits>,
     /// Of the answer that is awaited: a connection has one request at a time.
     answer: Option<Waits>,
-    /// The answer that is being sent, if it may take long: the timer's own deadline.
-    lasting: Option<Lasting>,
+    /// Of an answer that is being sent: the timer's own.
+    sent: Option<Instant>,
     /// When the timer goes off, if it is set.
     timer: Option<Instant>,
     /// The task that has the timer.
@@ -47,7 +45,7 @@ impl Clock {
             now: Instant::now(),
             head: None,
             answer: None,
-            lasting: None,
+            sent: None,
             timer: None,
             watcher: None,
         })))
@@ -78,14 +76,14 @@ impl Clock {
         .await
     }
 
-    /// Notes that an answer is being sent that may take long.
-    pub(super) fn lasts(&self, answer: Lasting) {
-        self.deadlines().lasting = Some(answer);
+    /// Notes until when the answer has to be sent that is begun now.
+    pub(super) fn sends_until(&self, deadline: Option<Instant>) {
+        self.deadlines().sent = deadline;
     }
 
     /// Returns whether the timer goes off later than it has to, because nobody has looked after it.
     pub(super) fn is_late(&self) -> bool {
-        let mut deadlines = self.deadlines();
+        let deadlines = self.deadlines();
         let next = deadlines.next();
         next.is_some_and(|next| deadlines.is_before_timer(next))
     }
@@ -135,10 +133,10 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
-    /// Wakes those whose deadline has passed; completes when an answer goes on that should have ended.
+    /// Wakes those whose deadline has passed; completes when an answer should have been sent long ago.
     ///
-    /// That one cannot end by itself: its body is not asked for anything while its caller does not read. To be called after each
-    /// step of the connection, which may have noted deadlines.
+    /// That one cannot end by itself: while its caller does not read, nobody is asked for anything. To be called after each step of
+    /// the connection, which may have noted deadlines.
     pub(super) fn poll(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
         loop {
             let mut deadlines = self.clock.deadlines();
@@ -156,7 +154,8 @@ impl Alarm {
                 self.timer.as_mut().reset(next);
             }
             drop(deadlines);
-            ready!(self.timer.as_mut().poll(task));
+            // Whatever the connection has used up of its task's budget.
+            ready!(pin!(unconstrained(self.timer.as_mut())).poll(task));
             if self.clock.deadlines().gone_off() {
                 return Poll::Ready(());
             }
@@ -165,12 +164,10 @@ impl Alarm {
 }
 
 impl Deadlines {
-    fn next(&mut self) -> Option<Instant> {
-        // It ends without a word.
-        self.lasting.take_if(|answer| !answer.goes_on());
+    fn next(&self) -> Option<Instant> {
         let noted = [&self.head, &self.answer];
         let noted = noted.into_iter().flatten().map(|waits| waits.until);
-        noted.chain(self.lasting.as_ref().and_then(overdue)).min()
+        noted.chain(self.sent).min()
     }
 
     fn is_before_timer(&self, deadline: Instant) -> bool {
@@ -186,14 +183,8 @@ impl Deadlines {
                 waits.waker.wake();
             }
         }
-        let lasting = self.lasting.as_ref();
-        lasting.is_some_and(|answer| answer.goes_on() && overdue(answer) <= Some(now))
+        self.sent.is_some_and(|until| until <= now)
     }
-}
-
-/// When an answer is overdue: the end that its body makes itself has some time to reach its caller.
-fn overdue(answer: &Lasting) -> Option<Instant> {
-    answer.deadline.checked_add(FLUSH)
 }
 
 /// As a timer, the clock tells `hyper` when a head has taken too long.
@@ -203,6 +194,8 @@ impl Timer for Clock {
     }
 
     fn sleep_until(&self, deadline: std::time::Instant) -> Pin<Box<dyn HyperSleep>> {
+        // The next head is awaited: the last answer has been sent.
+        self.sends_until(None);
         Box::pin(UntilHead {
             clock: self.clone(),
             deadline: deadline.into(),

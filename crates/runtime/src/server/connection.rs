@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::task::Poll;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -18,15 +19,20 @@ use tokio::io::AsyncRead;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
+use super::FLUSH;
 use super::accept::{Stream, accept};
 use super::clock::Clock;
 use super::draining::Draining;
 use super::socket::{Half, Peer, Socket};
 use super::steps::{Stepper, Steps};
 use crate::address::Listener;
-use crate::body::{AnswerBody, Lasting};
+use crate::body::AnswerBody;
+use crate::limits::after;
 use crate::log::LOGGER;
 use crate::routes::{Asked, Routes};
+
+/// What stands for no limit where a moment has to be named: a year.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
 
 /// What requests come to: the routes, or a router with more than these.
 #[derive(Clone)]
@@ -39,6 +45,7 @@ pub(super) struct Front {
 struct Line {
     front: Front,
     peer: Peer,
+    clock: Clock,
 }
 
 impl Line {
@@ -52,18 +59,19 @@ impl Line {
             None => Ok(Asked::of(request)),
             Some(router) => {
                 let mut request = request.map(Body::new);
-                request.extensions_mut().insert(self.peer.clone());
+                // Not the connection's clock and steps: layers may wait for the answer in other tasks.
+                request.extensions_mut().insert(self.peer.apart());
                 Err(Box::pin(router.clone().oneshot(request)))
             }
         };
         async move {
-            let mut response = match asked {
+            let response = match asked {
                 Ok(asked) => self.front.routes.answer(asked, &self.peer).await,
                 Err(routed) => routed.await?.map(AnswerBody::Other),
             };
-            if let Some(lasting) = response.extensions_mut().remove::<Lasting>() {
-                self.peer.answer_lasts(lasting);
-            }
+            let limit = self.front.routes.settings.limits.stream;
+            // The end that a body makes itself has some time to reach its caller.
+            self.clock.sends_until(after(limit.saturating_add(FLUSH)));
             Ok(response)
         }
     }
@@ -144,11 +152,15 @@ where
     let steps = Arc::new_cyclic(|steps: &Weak<Steps<_>>| {
         let stepper = Stepper::of(steps.clone());
         let peer = Peer::new(&socket, clock.clone(), stepper);
-        let line = Arc::new(Line { front, peer });
+        let line = Arc::new(Line {
+            front,
+            peer,
+            clock: clock.clone(),
+        });
         let service = service_fn(move |request| Arc::clone(&line).answer(request));
         let connection = http1::Builder::new()
             .timer(clock.clone())
-            .header_read_timeout(head_time)
+            .header_read_timeout(head_time.min(LONGEST))
             .serve_connection(TokioIo::new(socket), service)
             .with_upgrades();
         Steps::new(connection, clock)

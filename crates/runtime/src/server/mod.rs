@@ -135,7 +135,7 @@ pub(crate) async fn serve<A: Agent>(
         }
     };
     tokio::join!(drain(&mut connections, &routes, grace), stopped);
-    let left = grace.saturating_sub(began.elapsed()).max(FLUSH);
+    let left = grace.saturating_sub(began.elapsed()).saturating_add(FLUSH);
     if timeout(left, agent.drained()).await.is_err() {
         tracing::warn!(target: LOGGER, "The agent's last work takes longer than {left:?}, going on without it");
     }

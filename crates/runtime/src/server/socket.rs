@@ -17,7 +17,6 @@ use tokio::time::{Instant, timeout_at};
 use super::clock::Clock;
 use super::steps::Stepper;
 use crate::agent::BoxFuture;
-use crate::body::Lasting;
 
 /// A socket that somebody can watch while somebody else reads and writes it.
 pub(super) struct Socket<R, W> {
@@ -44,8 +43,8 @@ pub(crate) struct Peer(Option<Known>);
 #[derive(Clone)]
 struct Known {
     half: Weak<dyn Half>,
-    clock: Clock,
-    stepper: Stepper,
+    /// Its deadlines and its steps.
+    connection: Option<(Clock, Stepper)>,
 }
 
 impl Peer {
@@ -54,8 +53,7 @@ impl Peer {
         let half: Weak<W> = Arc::downgrade(&socket.write);
         Self(Some(Known {
             half,
-            clock,
-            stepper,
+            connection: Some((clock, stepper)),
         }))
     }
 
@@ -73,23 +71,29 @@ impl Peer {
         deadline: Instant,
         answer: F,
     ) -> Option<F::Output> {
-        match &self.0 {
-            Some(known) => known.clock.answer_by(deadline, answer).await,
+        match self.connection() {
+            Some((clock, _)) => clock.answer_by(deadline, answer).await,
             None => timeout_at(deadline, answer).await.ok(),
         }
     }
 
-    /// Notes that the caller is being sent an answer that may take long.
-    pub(super) fn answer_lasts(&self, answer: Lasting) {
-        if let Some(known) = &self.0 {
-            known.clock.lasts(answer);
-        }
+    /// Describes the same caller for whoever waits apart from its connection.
+    pub(super) fn apart(&self) -> Self {
+        let known = self.0.as_ref();
+        Self(known.map(|known| Known {
+            half: known.half.clone(),
+            connection: None,
+        }))
     }
 
     /// Returns what brings the connection on that waits for an answer.
     pub(crate) fn stepper(&self) -> Stepper {
-        let known = self.0.as_ref();
-        known.map_or_else(Stepper::default, |known| known.stepper.clone())
+        let connection = self.connection();
+        connection.map_or_else(Stepper::default, |(_, stepper)| stepper.clone())
+    }
+
+    fn connection(&self) -> Option<&(Clock, Stepper)> {
+        self.0.as_ref()?.connection.as_ref()
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 use std::task::{Context as TaskContext, Poll, Waker};
 
 use tokio::runtime::Handle;
+use tokio::task::coop::has_budget_remaining;
 
 use super::clock::Clock;
 
@@ -81,7 +82,7 @@ impl<C: Future> Steps<C> {
     /// Takes a step of the connection's own task; completes when the connection has ended, by a panic without a result.
     pub(super) fn poll(&self, task: &mut TaskContext<'_>) -> Poll<Option<C::Output>> {
         let turn = self.try_turn().or_else(|| {
-            self.missed.store(true, Ordering::SeqCst);
+            self.missed.swap(true, Ordering::SeqCst);
             // Whoever has given it back in this moment may not have seen that.
             self.try_turn()
         });
@@ -95,7 +96,7 @@ impl<C: Future> Steps<C> {
         turn.poll(task).map(|()| turn.ended.take())
     }
 
-    /// Changes the connection between two steps.
+    /// Changes the connection between two steps; waits for one that is being taken, which is over in microseconds.
     pub(super) fn between(&self, change: impl FnOnce(Pin<&mut C>)) {
         let mut turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(connection) = &mut turn.connection {
@@ -132,6 +133,10 @@ impl<C: Future> Turn<C> {
 
 impl<C: Future<Output: Send> + Send> Step for Steps<C> {
     fn step(&self) {
+        // Without budget the step would be put off until this thread has nothing else to do, which its next task may prevent.
+        if !has_budget_remaining() {
+            return;
+        }
         let Some(mut turn) = self.try_turn() else {
             return;
         };
@@ -144,8 +149,8 @@ impl<C: Future<Output: Send> + Send> Step for Steps<C> {
         let stepped = catch_unwind(AssertUnwindSafe(|| turn.poll(&mut task)));
         drop(turn);
         drop(entered);
-        let goes_on = matches!(stepped, Ok(Poll::Pending));
-        if self.missed.swap(false, Ordering::SeqCst) || !goes_on || self.clock.is_late() {
+        let is_whole = matches!(stepped, Ok(Poll::Pending)) && has_budget_remaining();
+        if self.missed.swap(false, Ordering::SeqCst) || !is_whole || self.clock.is_late() {
             owner.wake();
         }
     }

@@ -35,6 +35,9 @@ impl App {
     /// [`App::drain`]; then an `async fn` is cut. A panic in a hook is logged. An app that is dropped without having been
     /// served to its end runs no hooks. The last hook that is set counts.
     ///
+    /// A caller may come back to the same id while the hook runs, and gets a new session then: a hook that saves the state must not
+    /// take longer than that one may take to load it, or the two need a lock between them.
+    ///
     /// ```
     /// use std::sync::Mutex;
     /// use agentcore_runtime::{App, Context, EndReason, Session};

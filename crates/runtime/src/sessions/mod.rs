@@ -19,7 +19,7 @@ mod sweep;
 mod table;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -90,16 +90,21 @@ impl Sessions {
         let (serial, session) = opened.map_err(refused)?;
         let shared = Arc::clone(&self.shared);
         let lent = Arc::new(Lent { shared, serial });
-        Ok(Lease {
-            session,
-            _lent: lent,
-        })
+        Ok(Lease { session, lent })
     }
 
     /// Lets every session end with its last invocation from now on; those without one end at once, while others still have time.
     pub(crate) fn begin_shutdown(&self, grace: Duration) {
         self.shared.with(Table::close_when_idle);
         self.shared.lock().closes_at = Instant::now().checked_add(grace);
+    }
+
+    /// Returns how much is left of the time that a shutdown has.
+    pub(crate) fn grace_left(&self) -> Duration {
+        let closes_at = self.shared.lock().closes_at;
+        closes_at.map_or(Duration::ZERO, |at| {
+            at.saturating_duration_since(Instant::now())
+        })
     }
 
     /// Ends all sessions: those with an invocation when it ends, or when the grace does. Waits for the hooks, and cuts and logs those
@@ -160,8 +165,29 @@ impl fmt::Debug for Sessions {
 #[derive(Clone, Debug)]
 pub(crate) struct Lease {
     pub(crate) session: Session,
-    _lent: Arc<Lent>,
+    lent: Arc<Lent>,
 }
+
+impl Lease {
+    /// Returns what can keep the session open for longer, as long as somebody keeps it open.
+    pub(crate) fn renewable(&self) -> RenewableLease {
+        RenewableLease(Arc::downgrade(&self.lent))
+    }
+}
+
+/// Keeps nothing open, so that it can be kept by anyone: a session's own state may hold it.
+#[derive(Clone, Debug)]
+pub(crate) struct RenewableLease(Weak<Lent>);
+
+impl RenewableLease {
+    /// Keeps the session open, unless it is open for nobody any longer.
+    pub(crate) fn renew(&self) -> Option<RenewedLease> {
+        self.0.upgrade().map(RenewedLease)
+    }
+}
+
+/// Keeps a session open like a [`Lease`].
+pub(crate) struct RenewedLease(#[expect(dead_code, reason = "kept to be dropped")] Arc<Lent>);
 
 /// What one invocation has of the table; given back when the last copy of its lease is dropped.
 struct Lent {

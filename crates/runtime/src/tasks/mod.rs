@@ -19,7 +19,7 @@ pub use self::id::TaskId;
 pub use self::spawned::{TaskError, TaskHandle};
 use self::table::{Kind, Shared};
 use crate::log::LOGGER;
-use crate::sessions::Lease;
+use crate::sessions::{Lease, RenewableLease};
 
 /// The background tasks of an app.
 ///
@@ -42,7 +42,8 @@ use crate::sessions::Lease;
 #[derive(Clone, Default)]
 pub struct Tasks {
     shared: Arc<Shared>,
-    lease: Option<Lease>,
+    /// Of the invocation that has these; what is begun through them keeps the session, they themselves do not.
+    lease: Option<RenewableLease>,
 }
 
 /// What runs in the background now, as the debug action `job_status` tells it.
@@ -162,10 +163,10 @@ impl Tasks {
     }
 
     /// The same tasks; those that are started through it keep a session open.
-    pub(crate) fn within(&self, lease: Lease) -> Self {
+    pub(crate) fn within(&self, lease: &Lease) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            lease: Some(lease),
+            lease: Some(lease.renewable()),
         }
     }
 
@@ -175,7 +176,8 @@ impl Tasks {
     }
 
     fn begin(&self, name: String, kind: Kind, metadata: Value) -> TaskId {
-        self.shared.begin(name, kind, metadata, self.lease.clone())
+        let lease = self.lease.as_ref().and_then(RenewableLease::renew);
+        self.shared.begin(name, kind, metadata, lease)
     }
 
     /// Ends a task of that kind, and says so in the log.

@@ -20,6 +20,16 @@ impl Tasks {
         self.shared.stopping.cancel();
     }
 
+    /// Waits until there are none, for as long as `grace`, and then ends them as [`Tasks::shutdown`] does.
+    ///
+    /// As long as there is grace, requests that are still open may begin others.
+    pub(crate) async fn finish(&self, grace: Duration) {
+        let none_left = self.shared.none_left(|_| true);
+        if timeout(grace, none_left).await.is_err() {
+            self.shutdown(Duration::ZERO).await;
+        }
+    }
+
     /// Tells the tasks to end, waits for them within `grace`, cuts the rest and logs what was cut.
     ///
     /// From its end on no task can be spawned. What was cut is dropped by then, unless it blocks its thread.

@@ -17,7 +17,7 @@ use tracing::Span;
 use super::{RunningJob, TaskId};
 use crate::agent::BoxFuture;
 use crate::log::LOGGER;
-use crate::sessions::Lease;
+use crate::sessions::RenewedLease;
 
 /// What all handles of an app's tasks share.
 #[derive(Default)]
@@ -53,7 +53,7 @@ pub(super) struct Entry {
     pub(super) span: Span,
     place: u64,
     metadata: Value,
-    _lease: Option<Lease>,
+    _lease: Option<RenewedLease>,
 }
 
 /// Who ends a task.
@@ -73,7 +73,7 @@ impl Shared {
         name: String,
         kind: Kind,
         metadata: Value,
-        lease: Option<Lease>,
+        lease: Option<RenewedLease>,
     ) -> TaskId {
         let (line, span) = (name.clone(), Span::current());
         let mut id = TaskId::random();

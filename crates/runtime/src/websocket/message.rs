@@ -42,7 +42,7 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// [`WebSocketError::NotTheJson`] if it is no JSON or does not fit `T`; nesting deeper than 128 levels is refused.
+    /// [`WebSocketError::NotTheJson`] if it is no JSON or does not fit `T`; nesting deeper than 127 levels is refused.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, WebSocketError> {
         let mut reader = serde_json::Deserializer::from_slice(self.as_bytes());
         let value = serde_path_to_error::deserialize(&mut reader)

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::sleep;
 
 use super::*;
 use crate::log::Captured;
@@ -44,7 +45,7 @@ fn a_handler_may_return_a_status_an_option_or_a_result_and_be_asynchronous() {
         asked(async || {
             // Not `Send`, and that is fine on a thread of its own.
             let status = std::rc::Rc::new(BUSY);
-            tokio::time::sleep(Duration::ZERO).await;
+            sleep(Duration::ZERO).await;
             *status
         }),
     ];
@@ -161,6 +162,31 @@ async fn a_handler_that_hangs_delays_one_ping_and_counts_again_when_it_is_back()
     until_answered(&custom).await;
     assert_eq!(custom.answer(), busy);
     assert_eq!(captured.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn a_handler_that_is_slow_each_time_is_believed_and_one_that_hangs_is_not() {
+    let (handler, mut entered, release) = held();
+    let limit = Duration::from_millis(20);
+    let custom = Custom::with_limit(handler, limit);
+    custom.start();
+    let busy = Some(PingStatus::HealthyBusy);
+    for before in [None, busy, busy] {
+        drop(custom.refresh());
+        entered.recv().await.unwrap();
+        sleep(2 * limit).await;
+        assert!(custom.refresh().is_none(), "nothing to wait for");
+        assert_eq!(custom.answer(), before);
+        release.send(()).unwrap();
+        until_answered(&custom).await;
+        assert_eq!(custom.answer(), busy);
+    }
+    drop(custom.refresh());
+    entered.recv().await.unwrap();
+    sleep((STALE + 2) * limit).await;
+    assert!(custom.refresh().is_none());
+    assert_eq!(custom.answer(), None);
+    release.send(()).unwrap();
 }
 
 #[tokio::test]
