@@ -2,7 +2,7 @@
 //!
 //! An answer is made on the agent's threads. To wake the server's for no more than to write it would cost as much as the
 //! rest of the request, so the thread that made it takes the connection's next step itself. A step never blocks, and
-//! nobody waits for a step of another's: whoever comes second leaves word.
+//! none waits for another's: whoever comes second leaves word.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
