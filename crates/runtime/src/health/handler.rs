@@ -26,8 +26,8 @@ impl App {
     ///
     /// Each ping asks it, on a thread of its own, so that the agent's threads may all be blocked; pings that come together
     /// share one answer. A ping waits one second for it, then falls back as after an error; as long as the function is that
-    /// slow, later pings do not wait, and tell what it said last, if it did within the last minute. An `async fn` is cancelled after that second;
-    /// an `fn` cannot be.
+    /// slow, later pings do not wait, and tell what it said last, if it did within the last minute. An `async fn` is
+    /// cancelled after that second; an `fn` cannot be.
     ///
     /// ```
     /// use std::sync::Arc;
