@@ -87,11 +87,11 @@ fn a_narrow_terminal_gets_a_display_that_fits() {
     assert_eq!(ended.screen.trim(), "^C");
 
     let terminal = at(narrow, &project, &[]);
-    terminal.wait_for("Starting the ");
-    terminal.wait_for("loading the model");
-    let seen = terminal.screen();
-    let rows = seen.lines().filter(|it| it.contains("Starting"));
-    assert_eq!(rows.count(), 1, "{seen}");
+    // The display goes away for each line that is printed above it: both are there, and it only once.
+    terminal.wait_until("the line above one row of the display", |seen| {
+        let rows = seen.lines().filter(|it| it.contains("Starting the "));
+        seen.contains("loading the model") && rows.count() == 1
+    });
     let ended = interrupt(&project, terminal);
     assert!(!ended.screen.contains("Starting"), "{}", ended.screen);
 }

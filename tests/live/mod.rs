@@ -239,6 +239,17 @@ impl Running {
         line
     }
 
+    /// Reads lines of its stdout until one contains `text`.
+    pub(crate) fn read_up_to(&mut self, text: &str) {
+        loop {
+            let line = self.read_line();
+            assert!(!line.is_empty(), "it ended without a line with `{text}`");
+            if line.contains(text) {
+                return;
+            }
+        }
+    }
+
     /// Waits for the end and reads the rest of the output.
     pub(crate) fn finish(mut self) -> Finished {
         let mut stderr = self.stderr.take().unwrap();

@@ -151,6 +151,11 @@ impl Terminal {
             .wait(text, |screen| screen.contents().contains(text));
     }
 
+    /// Waits until `holds` is true of the screen; `what` names it.
+    pub(crate) fn wait_until(&self, what: &str, holds: impl Fn(&str) -> bool) {
+        self.screen.wait(what, |screen| holds(&contents(screen)));
+    }
+
     /// Waits until the cursor stands on a row that begins with `text`.
     pub(crate) fn wait_at(&self, text: &str) {
         self.screen.wait(text, |screen| {

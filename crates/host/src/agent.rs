@@ -14,6 +14,7 @@ use agentcore_runtime::{Agent, AgentStatus, BoxFuture, Invocation, Outcome};
 use tempfile::TempDir;
 
 use crate::LOGGER;
+use crate::wire::from_worker::{Source, Status};
 use crate::worker::{Death, NotTaken, Worker, WorkerCommand, of_a_death, shutting_down};
 
 /// How many workers may die under a call before they have seen it; more would be an agent that dies of being started.
@@ -117,7 +118,15 @@ impl Agent for WorkerAgent {
         if self.shared.first.is_loading() || self.shared.failed_for_good().is_some() {
             return AgentStatus::Starting;
         }
-        AgentStatus::Ready(self.shared.lock().worker.status())
+        let Status { status, source, .. } = self.shared.lock().worker.status();
+        match source {
+            Source::Forced | Source::Custom => AgentStatus::Decided(status),
+            Source::Automatic => AgentStatus::Ready(status),
+        }
+    }
+
+    fn refresh(&self) -> Option<BoxFuture<'static, ()>> {
+        self.shared.lock().worker.refresh()
     }
 }
 

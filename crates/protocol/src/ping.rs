@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::json;
 
 /// Whether a healthy agent has work in the background.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PingStatus {
     /// Ready for invocations, and idle between them.
+    #[default]
     Healthy,
     /// Ready for invocations, with background work that the platform must not cut off as idle.
     HealthyBusy,

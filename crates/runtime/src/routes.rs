@@ -3,6 +3,7 @@
 //! The texts and headers are the contract's. Three paths need no routing table, so there is none; what an invocation does is
 //! in `invocations.rs`, and what a WebSocket does in `websocket/`.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -86,15 +87,22 @@ impl Routes {
             }
             Asked::Ping => self.ping().await,
             Asked::PingHead => without_body(self.ping().await),
-            Asked::WebSocket(request) => Box::pin(self.websocket(*request)).await,
+            Asked::WebSocket(request) => {
+                let client = peer.address();
+                Box::pin(self.websocket(*request, client)).await
+            },
             Asked::Else(response) => *response,
         }
     }
 
-    async fn websocket<B>(&self, request: Request<B>) -> Response<AnswerBody> {
+    async fn websocket<B>(
+        &self,
+        request: Request<B>,
+        client: Option<SocketAddr>,
+    ) -> Response<AnswerBody> {
         let deadline = after(self.settings.limits.invocation);
         match self.gate.enter(deadline).await {
-            Ok(hold) => websocket::answer(self, request, hold).await,
+            Ok(hold) => websocket::answer(self, request, hold, client).await,
             Err(failure) => json(failure.status(), failure.body()),
         }
     }

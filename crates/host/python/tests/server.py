@@ -100,7 +100,7 @@ class Call:
 
     def cancel(self):
         if self.link.role == "loop":
-            self.link.write(CANCEL, self.number)
+            self.link.write(CANCEL, self.number, b"\0")
         else:
             self.link.shut()
 
@@ -233,7 +233,7 @@ class Worker:
             except OSError:
                 return
             link = Link(connection)
-            assert link.hello["token"] == TOKEN and link.hello["version"] == 1
+            assert link.hello["token"] == TOKEN and link.hello["version"] == 2
             self.links.append(link)
             if link.role == "thread":
                 self.idle.put(link)

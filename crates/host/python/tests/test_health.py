@@ -57,7 +57,7 @@ DEF invoke(payload):
             with Worker(source) as worker:
                 worker.invoke(1)
                 self.assertEqual([worker.status(), worker.status()], ["Healthy", "HealthyBusy"])
-                worker.control.write(REFRESH)
+                worker.control.write(REFRESH, 0, b"\0\0\0\7")
                 self.assertEqual(worker.status(), "HealthyBusy")
 
     def test_what_was_forced_while_loading_is_known_from_the_start(self):
@@ -77,14 +77,14 @@ class Asked(unittest.TestCase):
                 self.assertEqual(worker.status(), "HealthyBusy")
                 for state in ("Healthy", "Healthy", "HealthyBusy"):
                     worker.result(state)
-                    worker.control.write(REFRESH)
+                    worker.control.write(REFRESH, 0, b"\0\0\0\7")
                     self.assertEqual(worker.status(), state)
 
     def test_refresh_is_answered_without_a_handler(self):
         with Worker(agent("app.entrypoint(lambda payload: 1)")) as worker:
             self.assertFalse(worker.ready["ping"])
             self.assertEqual(worker.status(), "Healthy")
-            worker.control.write(REFRESH)
+            worker.control.write(REFRESH, 0, b"\0\0\0\7")
             self.assertEqual(worker.status(), "Healthy")
 
     def test_a_handler_that_hangs_holds_up_neither_start_nor_calls(self):
@@ -107,7 +107,7 @@ class Asked(unittest.TestCase):
         body = "@app.ping\ndef health(): raise SystemExit(3)\n@app.entrypoint\ndef invoke(payload): return 1"
         with Worker(agent(body)) as worker:
             self.assertEqual(worker.status(), "Healthy")
-            worker.control.write(REFRESH)
+            worker.control.write(REFRESH, 0, b"\0\0\0\7")
             self.assertEqual(worker.status(), "Healthy")
             self.assertEqual(worker.result(1), "1")
 

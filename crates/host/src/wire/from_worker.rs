@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::frame::{Frame, FrameError};
 
 /// The version of the protocol that this crate speaks.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 const HELLO: u8 = 64;
 const READY: u8 = 65;
@@ -27,7 +27,7 @@ pub(crate) enum Message {
     Hello(Hello),
     Ready(Ready),
     LoadFailed(LoadFailed),
-    Status(PingStatus),
+    Status(Status),
     Call(Reply),
 }
 
@@ -77,6 +77,12 @@ pub(crate) struct Ready {
     /// Whether the agent has a ping handler of its own, which has to be asked; every other change is pushed.
     #[serde(default = "yes")]
     pub(crate) ping: bool,
+    /// Whether the agent takes WebSocket connections on `/ws`.
+    #[serde(default)]
+    pub(crate) websocket: bool,
+    /// Whether the agent answers every request itself but those for its status.
+    #[serde(default)]
+    pub(crate) asgi: bool,
 }
 
 /// Which connections calls go to.
@@ -114,9 +120,28 @@ pub(crate) struct ResponseHead {
     pub(crate) headers: Vec<(String, String)>,
 }
 
-#[derive(Deserialize)]
-struct Status {
-    status: PingStatus,
+/// How the agent is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct Status {
+    pub(crate) status: PingStatus,
+    #[serde(default)]
+    pub(crate) source: Source,
+    /// The number of the question that this answers; `None` if nobody asked.
+    #[serde(default)]
+    pub(crate) asked: Option<u32>,
+}
+
+/// Who decided about a status, the strongest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Source {
+    /// `force_ping_status`.
+    Forced,
+    /// The agent's own ping handler.
+    Custom,
+    /// Whether tasks run.
+    #[default]
+    Automatic,
 }
 
 /// Events of a stream: JSON texts of one line each. Iterating takes them off without copying.
@@ -142,7 +167,7 @@ impl Message {
             HELLO => Self::Hello(json(kind, &payload)?),
             READY => Self::Ready(json(kind, &payload)?),
             LOAD_FAILED => Self::LoadFailed(json(kind, &payload)?),
-            STATUS => Self::Status(json::<Status>(kind, &payload)?.status),
+            STATUS => Self::Status(json(kind, &payload)?),
             RESULT => Self::Call(Reply::Result(payload)),
             ERROR => Self::Call(Reply::Error(json(kind, &payload)?)),
             STREAM => Self::Call(Reply::Stream),
@@ -283,7 +308,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_no_error_but_unknown_kinds_are() {
-        let hello = br#"{"version":1,"token":"t","role":"thread","pid":3,"later":true}"#;
+        let hello = br#"{"version":2,"token":"t","role":"thread","pid":3,"later":true}"#;
         assert!(matches!(
             parse(HELLO, hello),
             Ok(Message::Hello(Hello {

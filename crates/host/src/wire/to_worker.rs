@@ -1,8 +1,11 @@
 //! What the server sends to a worker, and how an invocation is laid out.
 
+use std::net::SocketAddr;
+
 use agentcore_protocol::SessionId;
 use bytes::{BufMut, Bytes, BytesMut};
-use http::HeaderMap;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Uri};
 use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
 
 use super::frame::{HEAD, MAX_PAYLOAD, put_head};
@@ -14,6 +17,16 @@ const GROW: u8 = 4;
 const REFRESH: u8 = 5;
 const STOP: u8 = 6;
 
+/// Why a call is cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Why {
+    /// The caller is gone.
+    Left = 0,
+    /// The limit of time is reached.
+    Limit = 1,
+}
+
 /// The invocation is larger than a frame can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLarge;
@@ -23,7 +36,15 @@ pub(crate) struct Meta<'a> {
     pub(crate) request_id: &'a str,
     pub(crate) session_id: Option<&'a SessionId>,
     pub(crate) headers: &'a HeaderMap,
+    /// Path and query; the usual path alone is not told.
+    pub(crate) target: &'a Uri,
+    /// Where the request comes from; nothing is told of a Unix-domain socket.
+    pub(crate) client: Option<SocketAddr>,
 }
+
+/// The path of an invocation, which goes without saying.
+const INVOCATIONS: &str = "/invocations";
+
 
 /// An INVOKE frame: everything before the body, and the body as it came.
 ///
@@ -56,9 +77,10 @@ impl Invoke {
     }
 }
 
-/// The caller of `call` is gone.
-pub(crate) fn cancel(call: u32, out: &mut BytesMut) {
-    put_head(CANCEL, call, 0, out);
+/// Nobody waits for `call` any more.
+pub(crate) fn cancel(call: u32, why: Why, out: &mut BytesMut) {
+    put_head(CANCEL, call, 1, out);
+    out.put_u8(why as u8);
 }
 
 /// The worker may send `more` more items for `call`.
@@ -73,9 +95,10 @@ pub(crate) fn grow(more: u32, out: &mut BytesMut) {
     out.put_u32(more);
 }
 
-/// The worker is asked for its status.
-pub(crate) fn refresh(out: &mut BytesMut) {
-    put_head(REFRESH, 0, 0, out);
+/// The worker is asked for its status; the answer names `number`.
+pub(crate) fn refresh(number: u32, out: &mut BytesMut) {
+    put_head(REFRESH, 0, 4, out);
+    out.put_u32(number);
 }
 
 /// The worker is to finish what runs, within `grace_ms`, and to end.
@@ -90,11 +113,22 @@ impl Serialize for Meta<'_> {
             request_id,
             session_id,
             headers,
+            target,
+            client,
         } = self;
-        let mut meta = serializer.serialize_struct("Meta", 3)?;
+        let target = target.path_and_query().map(PathAndQuery::as_str);
+        let unusual = target.filter(|target| *target != INVOCATIONS);
+        let fields = 3 + usize::from(unusual.is_some()) + usize::from(client.is_some());
+        let mut meta = serializer.serialize_struct("Meta", fields)?;
         meta.serialize_field("request_id", request_id)?;
         meta.serialize_field("session_id", &session_id.map(SessionId::as_str))?;
         meta.serialize_field("headers", &Headers(headers))?;
+        if let Some(target) = unusual {
+            meta.serialize_field("target", target)?;
+        }
+        if let Some(client) = client {
+            meta.serialize_field("client", &(client.ip(), client.port()))?;
+        }
         meta.end()
     }
 }
@@ -136,6 +170,8 @@ mod tests {
             request_id: "r1",
             session_id: Some(&session),
             headers: &headers,
+            target: &Uri::from_static("/invocations?a=1"),
+            client: Some(([127, 0, 0, 1], 4242).into()),
         };
         let invoke = Invoke::new(7, &meta, Bytes::from_static(b"{\"prompt\": \"hi\"}")).unwrap();
 
@@ -150,6 +186,8 @@ mod tests {
             "request_id": "r1",
             "session_id": "conversation-123",
             "headers": [["x-one", "a"], ["x-one", "b"], ["x-latin", "café"]],
+            "target": "/invocations?a=1",
+            "client": ["127.0.0.1", 4242],
         });
         assert_eq!(meta, expected);
         assert_eq!(&frame.payload[4 + length..], b"{\"prompt\": \"hi\"}");
@@ -162,6 +200,8 @@ mod tests {
             request_id: "r",
             session_id: None,
             headers: &headers,
+            target: &Uri::from_static("/invocations"),
+            client: None,
         };
         let body = Bytes::from(vec![0; MAX_PAYLOAD - 10]);
         assert_eq!(Invoke::new(1, &meta, body).unwrap_err(), TooLarge);
@@ -172,7 +212,7 @@ mod tests {
         let mut out = BytesMut::new();
         credit(3, 258, &mut out);
         stop(5000, &mut out);
-        cancel(9, &mut out);
+        cancel(9, Why::Limit, &mut out);
         let credit = decode(&mut out).unwrap().unwrap();
         assert_eq!(
             (credit.kind, credit.call, &credit.payload[..]),
@@ -185,8 +225,8 @@ mod tests {
         );
         let cancel = decode(&mut out).unwrap().unwrap();
         assert_eq!(
-            (cancel.kind, cancel.call, cancel.payload.len()),
-            (CANCEL, 9, 0)
+            (cancel.kind, cancel.call, &cancel.payload[..]),
+            (CANCEL, 9, &[1][..])
         );
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use agentcore_protocol::PingStatus;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
@@ -98,7 +97,7 @@ async fn control(worker: Arc<Worker>, mut link: Link) {
             match link.receive().await {
                 Ok((_, Message::Ready(ready))) => tell_ready(&worker, ready),
                 Ok((_, Message::LoadFailed(failed))) => worker.life.die(reason(failed)),
-                Ok((_, Message::Status(status))) => tell_status(&worker, status),
+                Ok((_, Message::Status(status))) => worker.status.tell(status),
                 Ok(_) => break Broken::Misplaced,
                 Err(broken) => break broken,
             }
@@ -127,13 +126,6 @@ async fn while_written(
         broken = reading => broken,
         () = writing => Broken::Closed,
     }
-}
-
-fn tell_status(worker: &Worker, status: PingStatus) {
-    worker
-        .busy
-        .store(status == PingStatus::HealthyBusy, Ordering::Relaxed);
-    worker.refreshing.store(false, Ordering::Relaxed);
 }
 
 fn tell_ready(worker: &Arc<Worker>, ready: Ready) {

@@ -13,6 +13,7 @@ mod mux;
 mod outbox;
 mod pool;
 pub(crate) mod process;
+mod status;
 mod supervise;
 mod thread_call;
 
@@ -23,8 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use agentcore_protocol::PingStatus;
-use agentcore_runtime::{Invocation, Outcome};
+use agentcore_runtime::{BoxFuture, Invocation, Outcome};
 use rustix::process::Signal;
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
@@ -41,8 +41,9 @@ use self::mux::{Multiplex, NotOpened};
 use self::outbox::Outbox;
 use self::pool::Pool;
 use self::process::Group;
+use self::status::LastStatus;
 use self::thread_call::ThreadCall;
-use crate::wire::from_worker::{Dispatch, Ready};
+use crate::wire::from_worker::{Dispatch, Ready, Status};
 use crate::wire::to_worker::{self, Meta, TooLarge};
 
 /// How long a worker may take to load the agent.
@@ -65,9 +66,7 @@ pub(crate) struct Worker {
     control_ended: CancellationToken,
     /// Whether the worker was told to end: then its connections may go before it does.
     stopping: AtomicBool,
-    busy: AtomicBool,
-    /// Whether the worker was asked for its status and has not answered yet.
-    refreshing: AtomicBool,
+    status: Arc<LastStatus>,
     calls: AtomicU32,
     sockets: Mutex<Sockets>,
     /// `None` if the process could not be started.
@@ -118,8 +117,7 @@ impl Worker {
             has_control: AtomicBool::new(false),
             control_ended: CancellationToken::new(),
             stopping: AtomicBool::new(false),
-            busy: AtomicBool::new(false),
-            refreshing: AtomicBool::new(false),
+            status: Arc::default(),
             calls: AtomicU32::new(0),
             sockets: Mutex::default(),
             group,
@@ -152,6 +150,8 @@ impl Worker {
             request_id: context.request_id(),
             session_id: context.session_id(),
             headers: context.headers(),
+            target: context.uri(),
+            client: context.client(),
         };
         let call = match self.ready.get().map(|ready| ready.dispatch) {
             None => return Err(NotTaken),
@@ -179,20 +179,18 @@ impl Worker {
         Ok(call.outcome().await)
     }
 
-    /// Returns the status that the worker pushed last, and asks for a newer one. Never waits.
-    pub(crate) fn status(&self) -> PingStatus {
-        let Some(ready) = self.ready.get().filter(|_| self.dead().is_none()) else {
-            return PingStatus::Healthy;
-        };
-        // One question at a time: a custom handler that hangs must not fill the connection.
-        if ready.ping && !self.refreshing.swap(true, Ordering::Relaxed) {
-            self.control.push(to_worker::refresh);
+    /// Returns the status that the worker told last. Never waits.
+    pub(crate) fn status(&self) -> Status {
+        match self.ready.get().filter(|_| self.dead().is_none()) {
+            Some(_) => self.status.get(),
+            None => Status::default(),
         }
-        if self.busy.load(Ordering::Relaxed) {
-            PingStatus::HealthyBusy
-        } else {
-            PingStatus::Healthy
-        }
+    }
+
+    /// Asks the agent's own ping handler, if it has one; the future ends when it has answered, and soon in any case.
+    pub(crate) fn refresh(&self) -> Option<BoxFuture<'static, ()>> {
+        let asks = self.ready.get().is_some_and(|ready| ready.ping) && self.dead().is_none();
+        asks.then(|| LastStatus::refresh(&self.status, &self.control))
     }
 
     /// Ends the worker: lets it finish what runs within `grace`, then TERM, then KILL. Returns when all of it is gone.

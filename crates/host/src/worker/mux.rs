@@ -16,7 +16,7 @@ use super::link::{Broken, Link};
 use super::outbox::Outbox;
 use crate::LOGGER;
 use crate::wire::from_worker::{CallError, Message, Reply};
-use crate::wire::to_worker::{self, Invoke, Meta};
+use crate::wire::to_worker::{self, Invoke, Meta, Why};
 
 /// So many events are taken before the worker is allowed as many more.
 const REFILL: u32 = 64;
@@ -119,7 +119,7 @@ impl Multiplex {
         let Some(inbox) = inbox else { return };
         if inbox.push(reply).is_err() {
             self.forget(id);
-            self.outbox.push(|out| to_worker::cancel(id, out));
+            self.outbox.push(|out| to_worker::cancel(id, Why::Left, out));
             let error = beyond_credit();
             tracing::error!(target: LOGGER, "The call fails: {}", error.error);
             let _ = inbox.push(Reply::Error(error));
@@ -188,7 +188,7 @@ impl LoopCall {
 impl Drop for LoopCall {
     fn drop(&mut self) {
         if !self.ended && self.mux.forget(self.id) {
-            self.mux.outbox.push(|out| to_worker::cancel(self.id, out));
+            self.mux.outbox.push(|out| to_worker::cancel(self.id, Why::Left, out));
         }
     }
 }

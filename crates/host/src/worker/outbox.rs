@@ -103,12 +103,12 @@ mod tests {
     use std::sync::Arc;
 
     use agentcore_protocol::SessionId;
-    use http::HeaderMap;
+    use http::{HeaderMap, Uri};
     use tokio::io::AsyncReadExt;
 
     use super::*;
     use crate::wire::frame;
-    use crate::wire::to_worker::{self, Meta};
+    use crate::wire::to_worker::{self, Meta, Why};
 
     #[tokio::test]
     async fn frames_keep_their_order_around_a_large_body() {
@@ -121,11 +121,13 @@ mod tests {
             request_id: "r",
             session_id: Some(&session),
             headers: &headers,
+            target: &Uri::from_static("/invocations"),
+            client: None,
         };
-        outbox.push(|out| to_worker::cancel(1, out));
+        outbox.push(|out| to_worker::cancel(1, Why::Left, out));
         assert!(outbox.push_invoke(Invoke::new(2, &meta, vec![7; COPY * 40].into()).unwrap()));
         assert!(outbox.push_invoke(Invoke::new(3, &meta, vec![8; 3].into()).unwrap()));
-        outbox.push(|out| to_worker::cancel(4, out));
+        outbox.push(|out| to_worker::cancel(4, Why::Left, out));
         outbox.close();
         assert!(!outbox.push_invoke(Invoke::new(5, &meta, Bytes::new()).unwrap()));
 
@@ -166,13 +168,15 @@ mod tests {
                     request_id: "r",
                     session_id: None,
                     headers: &headers,
+                    target: &Uri::from_static("/invocations"),
+                    client: None,
                 };
                 for call in 0..300_u32 {
                     // Of all sizes, so that some fill the socket and some go the long way.
                     let body = vec![0; (call as usize * 7919) % 90_000];
                     assert!(outbox.push_invoke(Invoke::new(call, &meta, body.into()).unwrap()));
                     if call % 3 == 0 {
-                        outbox.push(|out| to_worker::cancel(call, out));
+                        outbox.push(|out| to_worker::cancel(call, Why::Left, out));
                     }
                     if call % 16 == 0 {
                         tokio::task::yield_now().await;

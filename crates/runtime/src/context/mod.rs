@@ -6,6 +6,7 @@ mod gateway;
 mod secret;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use agentcore_protocol::SessionId;
@@ -44,6 +45,7 @@ struct RequestParts {
     baggage: OnceLock<Baggage>,
     uri: Uri,
     extensions: Extensions,
+    client: Option<SocketAddr>,
     /// What stands in for an app's, made when it is asked for.
     nobodys: OnceLock<Scope>,
 }
@@ -98,6 +100,7 @@ impl Context {
             baggage: OnceLock::new(),
             uri,
             extensions,
+            client: None,
             nobodys: OnceLock::new(),
         };
         Self {
@@ -133,6 +136,20 @@ impl Context {
     /// Returns the app's status, to read and to force.
     pub fn health(&self) -> &Health {
         &self.scope().health
+    }
+
+    /// Notes where the request comes from, before anybody shares the context.
+    pub(crate) fn came_from(&mut self, client: Option<SocketAddr>) {
+        if let Some(request) = Arc::get_mut(&mut self.request) {
+            request.client = client;
+        }
+    }
+
+    /// Returns the address at the other end of the connection; `None` if it has none, as on a Unix-domain socket.
+    ///
+    /// Behind the platform's proxy, and behind any other, it is the proxy's.
+    pub fn client(&self) -> Option<SocketAddr> {
+        self.request.client
     }
 
     /// Returns the path and query of the request.
@@ -204,6 +221,7 @@ impl fmt::Debug for Context {
             baggage: _,
             uri: _,
             extensions: _,
+            client: _,
             nobodys: _,
         } = &**request;
         let names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();

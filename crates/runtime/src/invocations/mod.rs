@@ -64,11 +64,12 @@ pub(crate) async fn answer<B: RequestBody>(
 ) -> Response<AnswerBody> {
     let Arrived {
         at,
-        context,
+        mut context,
         body,
         waits,
     } = arrived;
     let deadline = at.checked_add(routes.settings.limits.invocation);
+    context.came_from(peer.address());
     let span = log::invocation_span(&context);
     let mut record = Record::begin(&span, at, &routes.cut);
     let reading = Reading {

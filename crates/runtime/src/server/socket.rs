@@ -4,7 +4,7 @@
 //! somebody wants what comes next.
 
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
@@ -30,6 +30,8 @@ pub(super) trait Half: Send + Sync + 'static {
     fn poll_ready(&self, task: &mut TaskContext<'_>) -> Poll<io::Result<()>>;
     fn try_write(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize>;
     fn shutdown(&self) -> io::Result<()>;
+    /// Returns the address of the other side; `None` if it has none.
+    fn address(&self) -> Option<SocketAddr>;
     /// Waits until the other side has closed the connection, or its sending side.
     fn left(&self) -> BoxFuture<'_, ()>;
 }
@@ -43,6 +45,7 @@ pub(crate) struct Peer(Option<Known>);
 #[derive(Clone)]
 struct Known {
     half: Weak<dyn Half>,
+    address: Option<SocketAddr>,
     /// Its deadlines and its steps.
     connection: Option<(Clock, Stepper)>,
 }
@@ -53,6 +56,7 @@ impl Peer {
         let half: Weak<W> = Arc::downgrade(&socket.write);
         Self(Some(Known {
             half,
+            address: socket.write.address(),
             connection: Some((clock, stepper)),
         }))
     }
@@ -77,11 +81,17 @@ impl Peer {
         }
     }
 
+    /// Returns where the caller is; `None` if that cannot be said.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.0.as_ref()?.address
+    }
+
     /// Describes the same caller for whoever waits apart from its connection.
     pub(super) fn apart(&self) -> Self {
         let known = self.0.as_ref();
         Self(known.map(|known| Known {
             half: known.half.clone(),
+            address: known.address,
             connection: None,
         }))
     }
@@ -152,7 +162,7 @@ impl<R: Unpin, W: Half> AsyncWrite for Socket<R, W> {
 
 /// Both kinds of socket have the same methods and no trait for them.
 macro_rules! half {
-    ($half:ty, $stream:ty, $blocking:ty) => {
+    ($half:ty, $stream:ty, $blocking:ty, $address:expr) => {
         impl Half for $half {
             fn poll_ready(&self, task: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
                 let stream: &$stream = self.as_ref();
@@ -168,6 +178,10 @@ macro_rules! half {
                 let stream: &$stream = self.as_ref();
                 let copy = stream.as_fd().try_clone_to_owned()?;
                 <$blocking>::from(copy).shutdown(Shutdown::Write)
+            }
+
+            fn address(&self) -> Option<SocketAddr> {
+                $address(self)
             }
 
             #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -189,9 +203,15 @@ macro_rules! half {
     };
 }
 
-half!(tcp::OwnedWriteHalf, TcpStream, std::net::TcpStream);
+half!(
+    tcp::OwnedWriteHalf,
+    TcpStream,
+    std::net::TcpStream,
+    |half: &tcp::OwnedWriteHalf| half.peer_addr().ok()
+);
 half!(
     unix::OwnedWriteHalf,
     UnixStream,
-    std::os::unix::net::UnixStream
+    std::os::unix::net::UnixStream,
+    |_| None
 );

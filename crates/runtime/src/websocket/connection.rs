@@ -3,6 +3,7 @@
 //! The agent's future is polled here, in a task that the server waits for when it drains. What the log says about a
 //! connection is said here.
 
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use futures_util::FutureExt;
@@ -27,11 +28,12 @@ use crate::limits::{deadline_reached, shutting_down};
 use crate::log::{self, LOGGER};
 use crate::routes::{Routes, json, text};
 
-/// Answers a request that asks for a WebSocket; `hold` is kept until the connection is over.
+/// Answers a request of `client` that asks for a WebSocket; `hold` is kept until the connection is over.
 pub(crate) async fn answer<B>(
     routes: &Routes,
     request: Request<B>,
     hold: Hold,
+    client: Option<SocketAddr>,
 ) -> Response<AnswerBody> {
     let (mut head, _) = request.into_parts();
     let (key, upgrade) = match begin(&mut head) {
@@ -39,7 +41,8 @@ pub(crate) async fn answer<B>(
         Err(refusal) => return refusal.answer(),
     };
     let offered = upgrade::offered(&head.headers);
-    let context = Context::from_parts(head);
+    let mut context = Context::from_parts(head);
+    context.came_from(client);
     let span = log::invocation_span(&context);
     let (handshake, decision) = Handshake::new(context, offered, hold.clone());
     let asked =

@@ -7,17 +7,23 @@ from __future__ import annotations
 
 from struct import Struct
 
-VERSION = 1
+VERSION = 2
 
 INVOKE, CANCEL, CREDIT, GROW, REFRESH, STOP = 1, 2, 3, 4, 5, 6
+REQUEST, OPEN, MESSAGE_IN, DISCONNECT = 7, 8, 9, 10
 HELLO, READY, LOAD_FAILED, STATUS = 64, 65, 66, 67
 RESULT, ERROR, STREAM, ITEM, ITEMS, END, RESPONSE = 70, 71, 72, 73, 74, 75, 76
+HEAD, CHUNK, MOVED = 77, 78, 79
+ACCEPT, MESSAGE_OUT, CLOSE, TAKEN = 80, 81, 82, 83
 
-HEAD = 9
+# The bytes before a payload: length, kind, call.
+HEAD_SIZE = 9
 MAX_LENGTH = 128 * 1024 * 1024
 # The length counts kind and call too.
 MAX_PAYLOAD = MAX_LENGTH - 5
 FIRST_CREDIT = 256
+# So many messages of a WebSocket connection may be on the way to the agent.
+MAX_UNTAKEN = 64
 
 _HEAD = Struct(">IBI")
 _U32 = Struct(">I")

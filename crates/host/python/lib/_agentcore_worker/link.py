@@ -93,7 +93,7 @@ class Control:
             if not received:
                 return
             pending += received
-            while len(pending) >= frames.HEAD:
+            while len(pending) >= frames.HEAD_SIZE:
                 size = frames.size_at(pending, 0)
                 if len(pending) < size:
                     break
@@ -113,6 +113,6 @@ def _above_the_standard_streams(link: socket) -> socket:
 
 def _taken(pending: bytearray, size: int) -> Tuple[int, bytes]:
     _, kind, _ = frames.head_at(pending, 0)
-    payload = bytes(pending[frames.HEAD : size])
+    payload = bytes(pending[frames.HEAD_SIZE : size])
     del pending[:size]
     return kind, payload

@@ -113,14 +113,14 @@ class Multiplex:
     def _take_frames(self) -> None:
         buffer, filled, start = self._buffer, self._filled, 0
         view = memoryview(buffer)
-        while filled - start >= frames.HEAD:
+        while filled - start >= frames.HEAD_SIZE:
             size = frames.size_at(buffer, start)
             if filled - start < size:
                 if size > len(buffer):
                     self._buffer = bytearray(size)
                 break
             _, kind, number = frames.head_at(buffer, start)
-            self._take(kind, number, view[start + frames.HEAD : start + size])
+            self._take(kind, number, view[start + frames.HEAD_SIZE : start + size])
             start += size
         rest = filled - start
         if self._buffer is buffer and rest == 0 and len(buffer) > _BUFFER:

@@ -100,7 +100,7 @@ class _HandlerThread:
                 return False
             self.is_busy = True
             number = frames.head_at(view)[2]
-            call = Call(view[frames.HEAD :])
+            call = Call(view[frames.HEAD_SIZE :])
             del view
             if len(self._buffer) > _BUFFER:
                 self._buffer = bytearray(_BUFFER)
@@ -117,7 +117,7 @@ class _HandlerThread:
         link = self._link
         try:
             got = link.recv_into(self._buffer)
-            while 0 < got < frames.HEAD:
+            while 0 < got < frames.HEAD_SIZE:
                 got = self._receive_more(got)
             if not got:
                 return None

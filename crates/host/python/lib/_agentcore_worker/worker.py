@@ -22,7 +22,7 @@ from .threads import ThreadPool
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from socket import socket
-    from typing import Any, Optional
+    from typing import Any, Optional, Tuple
 
     from .link import Control, Server
     from .loop import EventLoop
@@ -52,7 +52,7 @@ class Worker:
         self._deferred: Optional[BedrockAgentCoreApp] = None
         self._serving = False
         self._stopped = Event()
-        self._status: Optional[PingStatus] = None
+        self._status: Optional[Tuple[PingStatus, str]] = None
         self._pinger: Optional[_Pinger] = None
         self._event_loop: Optional[EventLoop] = None
         self._multiplex: Optional[Multiplex] = None
@@ -104,12 +104,19 @@ class Worker:
                 self._event_loop = EventLoop(self.context, self._max_threads)
             return self._event_loop
 
-    def report(self, status: Any, always: bool = False) -> None:
-        """Tells the server the status, if it is another one than before."""
+    def report(self, status: PingStatus, source: str, asked: Optional[int] = None) -> None:
+        """Tells the server the status and who decided it, if that is new or was asked for."""
         with self._lock:
-            if status != self._status or always:
-                self._status = status
-                self._control.send(frames.STATUS, encode({"status": status.value}))
+            if (status, source) != self._status or asked is not None:
+                self._status = (status, source)
+                told = {"status": status.value, "source": source, "asked": asked}
+                self._control.send(frames.STATUS, encode(told))
+
+    def report_without_handler(self, asked: Optional[int] = None) -> None:
+        """The same for a status that needs no handler."""
+        with self._lock:
+            source = "automatic" if self.app._forced_ping_status is None else "forced"
+            self.report(self.app._without_handler(), source, asked)
 
     def load_failed(self, error: str, error_type: str) -> None:
         """Tells the server that there is no agent."""
@@ -166,14 +173,13 @@ class Worker:
             # The first `/ping` should have the agent's own answer, but a slow one must not hold up the start.
             self._ping().ask(wait=_FIRST_PING)
         else:
-            self.report(app._without_handler())
+            self.report_without_handler()
 
     def _status_changed(self) -> None:
         if self.app._asks_a_handler():
             self._ping().ask()
         else:
-            with self._lock:
-                self.report(self.app._without_handler())
+            self.report_without_handler()
 
     def _ping(self) -> _Pinger:
         with self._lock:
@@ -189,7 +195,7 @@ class Worker:
         self.end()
 
     def _handle(self, kind: int, payload: bytes) -> None:
-        if kind in (frames.GROW, frames.STOP) and len(payload) != 4:
+        if kind in (frames.GROW, frames.REFRESH, frames.STOP) and len(payload) != 4:
             raise frames.ProtocolError(f"a frame of kind {kind} with {len(payload)} bytes")
         if kind == frames.GROW:
             try:
@@ -198,21 +204,20 @@ class Worker:
                 # Out of threads or file descriptors: those that are there go on.
                 _log.emit(_log.WARNING, f"No more threads for handlers: {error}")
         elif kind == frames.REFRESH:
-            self._refresh()
+            self._refresh(frames.u32_at(payload)[0])
         elif kind == frames.STOP:
             grace = frames.u32_at(payload)[0] / 1000
             Thread(target=self._stop, args=(grace,), name="agentcore-stop", daemon=True).start()
         else:
             raise frames.ProtocolError(f"a frame of kind {kind} on the control connection")
 
-    def _refresh(self) -> None:
+    def _refresh(self, asked: int) -> None:
         if not hasattr(self, "app"):
-            self.report(PingStatus.HEALTHY, always=True)
+            self.report(PingStatus.HEALTHY, "automatic", asked)
         elif self.app._asks_a_handler():
-            self._ping().ask(always=True)
+            self._ping().ask(asked)
         else:
-            with self._lock:
-                self.report(self.app._without_handler(), always=True)
+            self.report_without_handler(asked)
 
     def _stop(self, grace: float) -> None:
         deadline = time.monotonic() + grace
@@ -246,13 +251,13 @@ class _Pinger:
         self._worker = worker
         self._asked = Event()
         self._answered = Event()
-        self._always = False
+        self._number: Optional[int] = None
         Thread(target=self._run, name="agentcore-ping", daemon=True).start()
 
-    def ask(self, always: bool = False, wait: float = 0) -> None:
-        """Has the handler asked soon. Questions that come meanwhile are one."""
-        if always:
-            self._always = True
+    def ask(self, number: Optional[int] = None, wait: float = 0) -> None:
+        """Has the handler asked soon; the answer names `number`. Questions that come meanwhile are one."""
+        if number is not None:
+            self._number = number
         self._answered.clear()
         self._asked.set()
         if wait and current_thread().name != "agentcore-ping":
@@ -263,13 +268,13 @@ class _Pinger:
         while True:
             self._asked.wait()
             self._asked.clear()
-            always, self._always = self._always, False
+            number, self._number = self._number, None
             try:
-                status = worker.context.copy().run(worker.app.get_current_ping_status)
+                status, source = worker.context.copy().run(worker.app._decided)
             except BaseException as error:
                 _log.emit(_log.ERROR, "Ping endpoint failed", error)
-                status = worker.app._automatic()
-            worker.report(status, always)
+                status, source = worker.app._automatic(), "automatic"
+            worker.report(status, source, number)
             self._answered.set()
 
 

@@ -67,7 +67,7 @@ impl Served {
             let service = service_fn(move |request| {
                 let hold = Hold::default().and(LetGo(Arc::clone(&let_go)));
                 let routes = Arc::clone(&routes);
-                async move { Ok::<_, Error>(websocket::answer(&routes, request, hold).await) }
+                async move { Ok::<_, Error>(websocket::answer(&routes, request, hold, None).await) }
             });
             http1::Builder::new()
                 .serve_connection(TokioIo::new(far), service)
@@ -226,7 +226,7 @@ async fn a_client_that_leaves_before_the_decision_cancels_the_work() {
     request.extensions_mut().insert(upgrade);
     let let_go = Arc::new(Notify::new());
     let hold = Hold::default().and(LetGo(Arc::clone(&let_go)));
-    let waiting = timeout(STILL, websocket::answer(&routes, request, hold)).await;
+    let waiting = timeout(STILL, websocket::answer(&routes, request, hold, None)).await;
     assert!(waiting.is_err(), "nobody decides");
     let_go.notified().await;
     routes.upgraded.close();

@@ -17,7 +17,7 @@ from .models import PingStatus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Awaitable, Callable, Dict, Optional, TypeVar
+    from typing import Any, Awaitable, Callable, Dict, Optional, Tuple, TypeVar
 
     F = TypeVar("F", bound=Callable[..., Any])
     A = TypeVar("A", bound=Callable[..., Awaitable[Any]])
@@ -119,7 +119,13 @@ class Health:
 
     def get_current_ping_status(self) -> PingStatus:
         """Returns the status of the agent; asks its ping handler if it has one."""
-        return self._note(self._forced_ping_status or self._asked() or self._automatic())
+        return self._decided()[0]
+
+    def _decided(self) -> Tuple[PingStatus, str]:
+        forced = self._forced_ping_status
+        asked = None if forced else self._asked()
+        source = "forced" if forced else "custom" if asked else "automatic"
+        return self._note(forced or asked or self._automatic()), source
 
     def _asks_a_handler(self) -> bool:
         return self._ping_handler is not None and self._forced_ping_status is None
