@@ -9,7 +9,9 @@
 //! Nothing here knows TLS, AWS, Docker or a project file.
 
 mod agent;
+mod capacity;
 mod engine;
+mod fleet;
 mod interpreter;
 mod package;
 mod probe;
@@ -20,6 +22,7 @@ mod wire;
 mod worker;
 
 pub use agent::WorkerAgent;
+pub use capacity::Capacity;
 pub use engine::{Decision, Engine, EngineChoice, SdkMissing, UnknownEngine};
 pub use interpreter::{FoundBy, Interpreter, InterpreterError, OLDEST, Search};
 pub use package::unpack_python_package;

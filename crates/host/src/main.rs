@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use agentcore_host::{
-    EngineChoice, Interpreter, PythonAgent, Search, ServeError, ServeOptions, serve_until,
-    unpack_python_package,
+    Capacity, EngineChoice, Interpreter, PythonAgent, Search, ServeError, ServeOptions,
+    serve_until, unpack_python_package,
 };
 use agentcore_runtime::{Address, LogSettings};
 use clap::{Args, Parser, Subcommand};
@@ -51,6 +51,8 @@ struct ServeArgs {
     /// Folder that is importable beside the file's own [default: the file's folder]
     #[arg(long, value_name = "FOLDER")]
     source_root: Option<PathBuf>,
+    #[command(flatten)]
+    capacity: Capacity,
 }
 
 /// The classes of exit codes that this program has, the same as the CLI's.
@@ -142,6 +144,7 @@ fn resolve(args: ServeArgs, marks: Marks, cache: &Path) -> Result<ServeOptions, 
         engine,
         python,
         source_root,
+        capacity,
     } = args;
     let Marks {
         listen,
@@ -191,6 +194,7 @@ fn resolve(args: ServeArgs, marks: Marks, cache: &Path) -> Result<ServeOptions, 
         interpreter,
         engine,
         address,
+        capacity,
         package_dir,
         environment: None,
     })

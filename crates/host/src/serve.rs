@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use agentcore_runtime::{Address, ServerSettings, serve_agent};
+use agentcore_runtime::{Address, serve_agent};
 
 use crate::LOGGER;
 use crate::agent::WorkerAgent;
+use crate::capacity::Capacity;
 use crate::engine::{Decision, Engine, EngineChoice, SdkMissing, vendored_sdk};
 use crate::interpreter::Interpreter;
 use crate::sdk;
@@ -40,6 +41,8 @@ pub struct ServeOptions {
     pub engine: EngineChoice,
     /// Where to listen.
     pub address: Address,
+    /// How much of it runs at once, and for how long.
+    pub capacity: Capacity,
     /// The folder that [`unpack_python_package`](crate::unpack_python_package) returned.
     pub package_dir: PathBuf,
     /// All of the agent's environment; `None` is that of this process.
@@ -111,7 +114,15 @@ pub async fn serve_until(
     tracing::info!(target: LOGGER, "{decision}");
     match decision.engine {
         Engine::Native => native(&options, &decision, shutdown, hurry).await,
-        Engine::Sdk => sdk::serve(&options, shutdown, hurry).await,
+        Engine::Sdk => {
+            if options.capacity != Capacity::default() {
+                tracing::warn!(
+                    target: LOGGER,
+                    "The official SDK has no workers, threads or timeouts to set: these are settings of the native engine"
+                );
+            }
+            sdk::serve(&options, shutdown, hurry).await
+        }
     }
 }
 
@@ -127,10 +138,17 @@ async fn native(
     } else {
         "--native-last"
     };
-    let command = options.command("agentcore_worker.py", Some(place));
-    let agent = WorkerAgent::start(command).map_err(|source| ServeError::System {
-        what: "no private folder can be made",
-        source,
+    let mut command = options.command("agentcore_worker.py", Some(place));
+    if let Some(threads) = options.capacity.threads {
+        command
+            .args
+            .extend(["--max-threads".into(), threads.to_string().into()]);
+    }
+    let agent = WorkerAgent::start(command, options.capacity.workers).map_err(|source| {
+        ServeError::System {
+            what: "no private folder can be made",
+            source,
+        }
     })?;
     let reason = OnceLock::new();
     let end = async {
@@ -145,7 +163,7 @@ async fn native(
         let served = serve_agent(
             Arc::new(agent.clone()),
             listener,
-            ServerSettings::default(),
+            options.capacity.server(),
             end,
         )
         .await;

@@ -12,7 +12,7 @@ from bedrock_agentcore.runtime import _log
 
 from . import frames
 from .calls import STREAMS, AsyncGenerator, Call, Coroutine, stream_error
-from .frames import CANCEL, CREDIT, END, INVOKE, ITEM, RESPONSE, STREAM, ProtocolError, frame
+from .frames import ALIVE, CANCEL, CREDIT, END, INVOKE, ITEM, PROBE, RESPONSE, STREAM, ProtocolError, frame
 from .loop import EventLoop, Gone, Threaded, pump
 
 TYPE_CHECKING = False
@@ -143,6 +143,8 @@ class Multiplex:
             running = self.calls.get(number)
             if running is not None:
                 running.leave()
+        elif kind == PROBE:
+            self.send(frame(ALIVE, 0))
         else:
             raise ProtocolError(f"a frame of kind {kind} on the connection of the event loop")
 

@@ -69,6 +69,8 @@ class _HandlerThread:
         self._buffer = bytearray(_BUFFER)
         self._link: socket
         self.is_busy = False
+        # The number of the call that was made last.
+        self._call = 0
 
     def start(self) -> None:
         # Connected here and not in the thread: what is opened before READY is there when the server reads READY.
@@ -81,7 +83,7 @@ class _HandlerThread:
                 self._worker.unwritable(self._link)
                 # The caller of the last call left, and the server said so by closing the connection.
                 self._worker.server.close(self._link)
-                self._link = self._worker.server.connect("thread")
+                self._link = self._worker.server.connect("thread", self._call)
         except ProtocolError as error:
             self._worker.fail(str(error))
         except OSError:
@@ -99,7 +101,7 @@ class _HandlerThread:
             if view is None:
                 return False
             self.is_busy = True
-            number = frames.head_at(view)[2]
+            number = self._call = frames.head_at(view)[2]
             call = Call(view[frames.HEAD_SIZE :])
             del view
             if len(self._buffer) > _BUFFER:
