@@ -98,9 +98,9 @@ class Call:
             frames.append(self.next())
         return frames
 
-    def cancel(self):
+    def cancel(self, why=0):
         if self.link.role == "loop":
-            self.link.write(CANCEL, self.number, b"\0")
+            self.link.write(CANCEL, self.number, bytes([why]))
         else:
             self.link.shut()
 

@@ -17,7 +17,7 @@ from .frames import ITEM, STREAM, frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
     from contextvars import Context
     from socket import socket
     from typing import Any, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Optional, Tuple
@@ -165,34 +165,59 @@ class Threaded:
         self._threads = threads
         # One context for the whole generator: what it sets before a `yield` is there after it.
         self._context = copy_context()
-        self._step: Optional[asyncio.Future[Any]] = None
+        self._has_begun = False
+
+    @staticmethod
+    async def call(threads: ThreadPoolExecutor, function: Callable[..., Any], *args: Any) -> Any:
+        """Calls a plain function in a thread, in a copy of this context."""
+        return await _finished(threads.submit(copy_context().run, _outcome, function, *args))
 
     def __aiter__(self) -> Threaded:
         return self
 
     async def __anext__(self) -> Any:
-        item = await self._in_thread(next, self._generator, _END)
+        item = await self._in_thread(self._next)
         if item is _END:
             raise StopAsyncIteration
         return item
 
     async def aclose(self) -> None:
-        """Closes the generator, when the step that runs is over."""
-        step = self._step
-        if step is not None and not step.done():
-            # A thread cannot be interrupted, and the caller has left: nobody waits for this.
-            step.add_done_callback(lambda _: self._threads.submit(self._context.run, self._generator.close))
-            return
-        await self._in_thread(self._generator.close)
+        """Closes the generator. No step runs any more: a cancelled one was waited for."""
+        if self._has_begun:
+            await self._in_thread(self._generator.close)
+        else:
+            # Nothing of it runs, so it needs no thread.
+            self._generator.close()
 
-    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        self._step = loop.run_in_executor(self._threads, self._context.run, _outcome, function, *args)
-        # Shielded: a cancelled wait must not make the step look finished.
-        value, error = await asyncio.shield(self._step)
-        if error is not None:
-            raise error
-        return value
+    def _next(self) -> Any:
+        self._has_begun = True
+        return next(self._generator, _END)
+
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+        return await _finished(self._threads.submit(self._context.run, _outcome, function))
+
+
+async def _finished(step: Future[Tuple[Any, Optional[BaseException]]]) -> Any:
+    """Waits for a step in a thread. Cancelled, one that is in the queue is dropped and one that runs is waited for.
+
+    A thread cannot be interrupted: a call that ended before its thread would hide that the thread is not free.
+    """
+    waiter = asyncio.wrap_future(step)
+    cancelled: Optional[BaseException] = None
+    while not waiter.done():
+        try:
+            # Shielded: a cancelled wait must not make the step look finished.
+            await asyncio.shield(waiter)
+        except asyncio.CancelledError as error:
+            if step.cancel():
+                raise
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    value, error = waiter.result()
+    if error is not None:
+        raise error
+    return value
 
 
 async def _kept(coroutine: Coroutine[Any, Any, Any]) -> Tuple[Any, Optional[BaseException]]:

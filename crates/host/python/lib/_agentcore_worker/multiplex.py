@@ -9,9 +9,10 @@ import asyncio
 from contextvars import copy_context
 
 from bedrock_agentcore.runtime import _log
+from bedrock_agentcore.runtime._invocation import current
 
 from . import frames
-from .calls import STREAMS, AsyncGenerator, Call, Coroutine, stream_error
+from .calls import STREAMS, AsyncGenerator, Call, Coroutine, error_reply, stream_error
 from .frames import CANCEL, CREDIT, END, INVOKE, ITEM, RESPONSE, STREAM, ProtocolError, frame
 from .loop import EventLoop, Gone, Threaded, pump
 
@@ -140,16 +141,24 @@ class Multiplex:
             if running is not None:
                 running.allow(frames.u32_at(payload)[0])
         elif kind == CANCEL:
+            if len(payload) != 1:
+                raise ProtocolError(f"a CANCEL of {len(payload)} bytes")
             running = self.calls.get(number)
             if running is not None:
-                running.leave()
+                if payload[0]:
+                    running.expire()
+                else:
+                    running.leave()
         else:
             raise ProtocolError(f"a frame of kind {kind} on the connection of the event loop")
 
     async def _answer(self, running: _Running) -> None:
         call, number = running.call, running.number
+        running.has_begun = True
         result = None
         try:
+            if running.is_over:
+                raise asyncio.CancelledError
             handler = call.begin(self._worker.app)
             if handler is None:
                 kind, payload = call.refusal or call.failure(RuntimeError("a refusal without an answer"))
@@ -161,7 +170,10 @@ class Multiplex:
                     kind, payload = call.result(result)
         except BaseException as error:
             # Also SystemExit, CancelledError and their like: they end the call, not the loop.
-            kind, payload = call.failure(error)
+            if running.is_over and isinstance(error, asyncio.CancelledError):
+                kind, payload = error_reply(504, "the invocation ran into its limit")
+            else:
+                kind, payload = call.failure(error)
         del self.calls[number]
         self.send(frame(kind, number, payload))
         call.log_success()
@@ -177,8 +189,7 @@ class Multiplex:
             result = call.perform(handler)
         else:
             # Registered after the agent was ready, in place of an async one.
-            run = copy_context().run
-            result = await self._loop.run_in_executor(self._events.blocking(), run, call.perform, handler)
+            result = await Threaded.call(self._events.blocking(), call.perform, handler)
         if type(result) is Coroutine:
             result = await result
         return result
@@ -204,15 +215,31 @@ class Multiplex:
 class _Running:
     """A call that is being answered."""
 
-    __slots__ = ("_sizes", "_under_way", "_wait", "call", "credit", "is_gone", "is_stream", "link", "number", "task")
+    __slots__ = (
+        "_sizes",
+        "_under_way",
+        "_wait",
+        "call",
+        "credit",
+        "has_begun",
+        "is_gone",
+        "is_over",
+        "is_stream",
+        "link",
+        "number",
+        "task",
+    )
 
     def __init__(self, link: Multiplex, number: int, call: Call) -> None:
         self.link = link
         self.number = number
         self.call = call
         self.task: Optional[asyncio.Task[None]] = None
+        self.has_begun = False
         self.is_stream = False
+        # The caller has left; the call has run into its limit.
         self.is_gone = False
+        self.is_over = False
         self.credit = frames.FIRST_CREDIT
         self._under_way = 0
         self._sizes: Optional[Deque[int]] = None
@@ -248,6 +275,16 @@ class _Running:
             if self.is_stream and self.task is not None:
                 self.task.cancel()
 
+    def expire(self) -> None:
+        """The call has run into its limit: it is cancelled whatever it does, as often as this is called."""
+        self.is_gone = True
+        if not self.is_over:
+            self.is_over = True
+            copy_context().run(_tell_of_the_limit, self.call)
+        # A task that is cancelled before its first step never begins, and so would never answer.
+        if self.has_begun and self.task is not None:
+            self.task.cancel()
+
     def _count(self, size: int) -> None:
         if self._sizes is None:
             from collections import deque
@@ -256,3 +293,8 @@ class _Running:
             self._sizes = deque([0] * (frames.FIRST_CREDIT - self.credit - 1))
         self._sizes.append(size)
         self._under_way += size
+
+
+def _tell_of_the_limit(call: Call) -> None:
+    current.set(call.invocation)
+    _log.emit(_log.WARNING, f"The invocation ran into its limit ({call.elapsed():.3f}s)")
