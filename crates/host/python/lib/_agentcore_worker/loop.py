@@ -51,6 +51,12 @@ class EventLoop:
             self._blocking = ThreadPoolExecutor(self._threads, "agentcore-blocking")
         return self._blocking
 
+    def _set_default_executor(self) -> None:
+        from .executor import ContextThreads
+
+        # The handlers' pool has a thread for each call, so this one has no fewer. The name is the one of asyncio.
+        self.loop.set_default_executor(ContextThreads(self._threads, "asyncio"))
+
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Runs a coroutine from another thread, in a copy of that thread's context, and waits for its result."""
         if get_ident() == self._thread.ident:
@@ -83,6 +89,8 @@ class EventLoop:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
+        # Not in the way of the start, and still before any code of the agent's runs here.
+        self.loop.call_soon(self._set_default_executor)
         self._started.set()
         while True:
             try:
@@ -208,10 +216,10 @@ async def _finished(step: Future[Tuple[Any, Optional[BaseException]]]) -> Any:
         try:
             # Shielded: a cancelled wait must not make the step look finished.
             await asyncio.shield(waiter)
-        except asyncio.CancelledError as error:
+        except asyncio.CancelledError as reason:
             if step.cancel():
                 raise
-            cancelled = error
+            cancelled = reason
     if cancelled is not None:
         raise cancelled
     value, error = waiter.result()
