@@ -13,13 +13,11 @@ from threading import Event, Thread, get_ident
 from bedrock_agentcore.runtime import _log
 
 from .calls import event
-from .frames import ITEM, STREAM, frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
     from contextvars import Context
-    from socket import socket
     from typing import Any, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Optional, Tuple
 
 _END: Any = object()
@@ -125,44 +123,6 @@ async def pump(stream: AsyncIterator[Any], send: Callable[[bytes], Awaitable[Non
     except BaseException as raised:
         error = error or raised
     return error
-
-
-async def drive_alone(link: socket, number: int, stream: AsyncIterator[Any]) -> Tuple[bool, Optional[BaseException]]:
-    """Sends a stream over a connection that has no other call; returns whether somebody still listens, and the error.
-
-    The connection does not block, and the server sends nothing during a call: what can be read is its end.
-    """
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    assert task is not None
-    alive = True
-
-    def leave() -> None:
-        nonlocal alive
-        alive = False
-        loop.remove_reader(link.fileno())
-        task.cancel()
-
-    async def send(item: bytes) -> None:
-        nonlocal alive
-        if not alive:
-            raise Gone
-        try:
-            await loop.sock_sendall(link, frame(ITEM, number, item))
-        except OSError:
-            alive = False
-            raise Gone from None
-
-    loop.add_reader(link.fileno(), leave)
-    try:
-        try:
-            await loop.sock_sendall(link, frame(STREAM, number))
-        except OSError:
-            alive = False
-        error = await pump(stream, send)
-    finally:
-        loop.remove_reader(link.fileno())
-    return alive, error if alive else None
 
 
 class Threaded:

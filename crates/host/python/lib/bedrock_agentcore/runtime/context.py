@@ -230,8 +230,8 @@ class BedrockAgentCoreContext:
     def wrap(function: F) -> F:
         """Returns a function that runs in a copy of the current context, in whatever thread it is called.
 
-        For threads of the agent's own, which begin with an empty context:
-        `threading.Thread(target=BedrockAgentCoreContext.wrap(work))`, `pool.submit(BedrockAgentCoreContext.wrap(work))`.
+        For threads of the agent's own, which know of no request otherwise:
+        `Thread(target=BedrockAgentCoreContext.wrap(work))`, `pool.submit(BedrockAgentCoreContext.wrap(work))`.
         """
         context = copy_context()
 
