@@ -12,6 +12,8 @@ mod agent;
 mod capacity;
 mod engine;
 mod fleet;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod interpreter;
 mod package;
 mod probe;

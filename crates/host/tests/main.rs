@@ -9,6 +9,7 @@ mod cancel;
 mod containment;
 mod death;
 mod interpreter;
+mod kills;
 mod load;
 mod misbehaviour;
 mod python;
