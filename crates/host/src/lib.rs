@@ -24,7 +24,7 @@ mod wire;
 mod worker;
 
 pub use agent::WorkerAgent;
-pub use capacity::Capacity;
+pub use capacity::{Capacity, seconds};
 pub use engine::{Decision, Engine, EngineChoice, SdkMissing, UnknownEngine};
 pub use interpreter::{FoundBy, Interpreter, InterpreterError, OLDEST, Search};
 pub use package::unpack_python_package;
