@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextvars import copy_context
 from threading import Event, Thread, get_ident
 
 from bedrock_agentcore.runtime import _log
+from bedrock_agentcore.runtime._runner import Gone, Threaded, kept, pump
 
 from .calls import event
 from .frames import ITEM, STREAM, frame
@@ -20,15 +20,12 @@ if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
     from contextvars import Context
     from socket import socket
-    from typing import Any, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Optional, Tuple
+    from typing import Any, AsyncIterator, Coroutine, Optional, Tuple
 
-_END: Any = object()
+__all__ = ["EventLoop", "Gone", "Threaded", "drive_alone", "pump"]
+
 # How long tasks that are cut off have for their `finally` blocks, in seconds.
 _CLEAN_UP = 1.0
-
-
-class Gone(Exception):
-    """Nobody listens to a stream any more."""
 
 
 class EventLoop:
@@ -56,7 +53,7 @@ class EventLoop:
         if get_ident() == self._thread.ident:
             coroutine.close()
             raise RuntimeError("the event loop cannot wait for itself")
-        value, error = asyncio.run_coroutine_threadsafe(_kept(coroutine), self.loop).result()
+        value, error = asyncio.run_coroutine_threadsafe(kept(coroutine), self.loop).result()
         if error is not None:
             raise error
         return value
@@ -104,21 +101,6 @@ def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-async def pump(stream: AsyncIterator[Any], send: Callable[[bytes], Awaitable[None]]) -> Optional[BaseException]:
-    """Sends what a stream gives, closes it, and returns what it raised."""
-    error: Optional[BaseException] = None
-    try:
-        async for item in stream:
-            await send(event(item))
-    except BaseException as raised:
-        error = raised
-    try:
-        await stream.aclose()  # type: ignore[attr-defined]
-    except BaseException as raised:
-        error = error or raised
-    return error
-
-
 async def drive_alone(link: socket, number: int, stream: AsyncIterator[Any]) -> Tuple[bool, Optional[BaseException]]:
     """Sends a stream over a connection that has no other call; returns whether somebody still listens, and the error.
 
@@ -151,61 +133,7 @@ async def drive_alone(link: socket, number: int, stream: AsyncIterator[Any]) -> 
             await loop.sock_sendall(link, frame(STREAM, number))
         except OSError:
             alive = False
-        error = await pump(stream, send)
+        error = await pump(stream, event, send)
     finally:
         loop.remove_reader(link.fileno())
     return alive, error if alive else None
-
-
-class Threaded:
-    """A plain generator as an async one: each step runs in a thread, and no step runs beside another."""
-
-    def __init__(self, generator: Generator[Any, Any, Any], threads: ThreadPoolExecutor) -> None:
-        self._generator = generator
-        self._threads = threads
-        # One context for the whole generator: what it sets before a `yield` is there after it.
-        self._context = copy_context()
-        self._step: Optional[asyncio.Future[Any]] = None
-
-    def __aiter__(self) -> Threaded:
-        return self
-
-    async def __anext__(self) -> Any:
-        item = await self._in_thread(next, self._generator, _END)
-        if item is _END:
-            raise StopAsyncIteration
-        return item
-
-    async def aclose(self) -> None:
-        """Closes the generator, when the step that runs is over."""
-        step = self._step
-        if step is not None and not step.done():
-            # A thread cannot be interrupted, and the caller has left: nobody waits for this.
-            step.add_done_callback(lambda _: self._threads.submit(self._context.run, self._generator.close))
-            return
-        await self._in_thread(self._generator.close)
-
-    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        self._step = loop.run_in_executor(self._threads, self._context.run, _outcome, function, *args)
-        # Shielded: a cancelled wait must not make the step look finished.
-        value, error = await asyncio.shield(self._step)
-        if error is not None:
-            raise error
-        return value
-
-
-async def _kept(coroutine: Coroutine[Any, Any, Any]) -> Tuple[Any, Optional[BaseException]]:
-    # As a value, because asyncio lets SystemExit and KeyboardInterrupt of a task through to the loop.
-    try:
-        return await coroutine, None
-    except BaseException as error:
-        return None, error
-
-
-def _outcome(function: Callable[..., Any], *args: Any) -> Tuple[Any, Optional[BaseException]]:
-    # As a value, because a future takes neither StopIteration nor SystemExit.
-    try:
-        return function(*args), None
-    except BaseException as error:
-        return None, error

@@ -11,7 +11,7 @@ from bedrock_agentcore.runtime import _log
 
 from . import frames
 from .calls import STREAMS, AsyncGenerator, Call, Coroutine, event, stream_error
-from .frames import END, INVOKE, ITEM, RESPONSE, STREAM, ProtocolError, frame
+from .frames import END, HEAD, INVOKE, ITEM, RESPONSE, STREAM, ProtocolError, frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ class _HandlerThread:
                 if type(result) in STREAMS:
                     return self._stream(number, call, result)
                 kind, payload = call.result(result)
+                if kind == HEAD:
+                    return self._respond(number, call, result)
         except BaseException as error:
             # Also SystemExit and its like: they end the call, not the worker.
             kind, payload = call.failure(error)
@@ -216,6 +218,19 @@ class _HandlerThread:
         finally:
             self._link.setblocking(True)
         return self._end(number, error, alive)
+
+    def _respond(self, number: int, call: Call, response: Any) -> bool:
+        # As above. The response goes on after its last frame where it has a background task.
+        self._link.setblocking(False)
+        try:
+            from .asgi import respond_alone
+
+            alive, kind, payload = self._worker.event_loop().run(
+                respond_alone(self._link, number, response, call.invocation)
+            )
+        finally:
+            self._link.setblocking(True)
+        return alive and self._send(kind, number, payload)
 
     def _end(self, number: int, error: Optional[BaseException], alive: bool) -> bool:
         if error is None:
