@@ -15,7 +15,7 @@ from ._answer import Coroutine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from concurrent.futures import Executor
+    from concurrent.futures import Executor, Future
     from typing import Any, AsyncIterator, Awaitable, Callable, Generator, Optional, Tuple
     from typing import Coroutine as Co
 
@@ -107,7 +107,7 @@ class Threaded:
         self._threads = threads
         # One context for the whole generator: what it sets before a `yield` is there after it.
         self._context = copy_context()
-        self._step: Optional[asyncio.Future[Any]] = None
+        self._step: Optional[Future[Outcome]] = None
 
     def __aiter__(self) -> Threaded:
         return self
@@ -122,16 +122,22 @@ class Threaded:
         """Closes the generator, when the step that runs is over."""
         step = self._step
         if step is not None and not step.done():
-            # A thread cannot be interrupted, and the caller has left: nobody waits for this.
-            step.add_done_callback(lambda _: self._threads.submit(self._context.run, self._generator.close))
+            # A thread cannot be interrupted, and the caller has left: nobody waits for this, maybe not even the loop.
+            step.add_done_callback(self._close)
             return
         await self._in_thread(self._generator.close)
 
+    def _close(self, _: Future[Outcome]) -> None:
+        try:
+            self._threads.submit(self._context.run, self._generator.close)
+        except RuntimeError:
+            # The interpreter ends.
+            pass
+
     async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        self._step = loop.run_in_executor(self._threads, self._context.run, outcome, function, *args)
-        # Shielded: a cancelled wait must not make the step look finished.
-        value, error = await asyncio.shield(self._step)
+        self._step = self._threads.submit(self._context.run, outcome, function, *args)
+        # A cancelled wait does not end a step that runs: the future of the thread knows it, not that of the loop.
+        value, error = await asyncio.wrap_future(self._step)
         if error is not None:
             raise error
         return value

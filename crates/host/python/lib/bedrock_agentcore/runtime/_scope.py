@@ -7,12 +7,12 @@ from .models import REQUEST_ID_HEADER, SESSION_HEADER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict
+    from typing import Any, Dict, Optional
 
     Scope = Dict[str, Any]
 
-# The id that the server has given to a request which brought none.
-REQUEST_ID = "agentcore.request_id"
+# The request as the server has described it: it also has an id for one that brought none.
+DESCRIBED = "agentcore.invocation"
 _REQUEST_ID_HEADER = REQUEST_ID_HEADER.lower()
 _SESSION_HEADER = SESSION_HEADER.lower()
 
@@ -40,7 +40,7 @@ def scope_of(invocation: Invocation, kind: str = "http") -> Scope:
         "server": None,
         # Of its own for each request: what one sets, the next does not see.
         "state": dict(common.get("state", ())),
-        REQUEST_ID: invocation.request_id,
+        DESCRIBED: invocation,
     }
     if kind == "http":
         scope["method"] = meta.get("method", "POST")
@@ -51,8 +51,14 @@ def invocation_of(scope: Scope) -> Invocation:
     """Returns the request that a scope describes. Of a repeated header the first value counts."""
     headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
     invocation = Invocation("", None, headers)
-    invocation.session_id = invocation.header(_SESSION_HEADER)
-    invocation.request_id = invocation.header(_REQUEST_ID_HEADER) or scope.get(REQUEST_ID) or _fresh_id()
+    # Headers first: a middleware may have changed them.
+    described: Optional[Invocation] = scope.get(DESCRIBED)
+    session = invocation.header(_SESSION_HEADER)
+    if session is None and described is not None:
+        session = described.session_id
+    invocation.session_id = session
+    request_id = invocation.header(_REQUEST_ID_HEADER) or (described and described.request_id)
+    invocation.request_id = request_id or _fresh_id()
     return invocation
 
 
