@@ -12,8 +12,9 @@ from bedrock_agentcore.runtime import _log
 from bedrock_agentcore.runtime._invocation import current
 
 from . import frames
-from .calls import STREAMS, AsyncGenerator, Call, Coroutine, error_reply, stream_error
-from .frames import ALIVE, CANCEL, CREDIT, END, INVOKE, ITEM, PROBE, RESPONSE, STREAM, ProtocolError, frame
+from .calls import STREAMS, AsyncGenerator, Call, Coroutine, error_reply, event, stream_error
+from .frames import ALIVE, CANCEL, CREDIT, DISCONNECT, END, HEAD, INVOKE, ITEM, PROBE, REQUEST, RESPONSE, STREAM
+from .frames import ProtocolError, frame
 from .loop import EventLoop, Gone, Threaded, pump
 
 TYPE_CHECKING = False
@@ -171,6 +172,10 @@ class Multiplex:
                     running.leave()
         elif kind == PROBE:
             self.send(frame(ALIVE, 0))
+        elif REQUEST <= kind <= DISCONNECT:
+            from .asgi import take
+
+            take(self, self._worker, kind, number, payload)
         else:
             raise ProtocolError(f"a frame of kind {kind} on the connection of the event loop")
 
@@ -190,6 +195,10 @@ class Multiplex:
                 kind, payload = await self._stream(running, result)
             else:
                 kind, payload = call.result(result)
+                if kind == HEAD:
+                    from .asgi import respond
+
+                    kind, payload = await respond(running, result)
         except BaseException as error:
             # Also SystemExit, CancelledError and their like: they end the call, not the loop.
             if running.is_over and isinstance(error, asyncio.CancelledError):
@@ -233,7 +242,7 @@ class Multiplex:
             await stream.aclose()
             return END, b""
         self.send(frame(STREAM, running.number))
-        error = await pump(stream, running.send)
+        error = await pump(stream, event, running.send)
         if error is None or running.is_gone:
             return END, b""
         _log.emit(_log.ERROR, "Error in async streaming", error)
@@ -260,7 +269,7 @@ class _Running:
         "task",
     )
 
-    def __init__(self, link: Multiplex, number: int, call: Call) -> None:
+    def __init__(self, link: Multiplex, number: int, call: Any) -> None:
         self.link = link
         self.number = number
         self.call = call
@@ -278,19 +287,23 @@ class _Running:
         self._sizes: Optional[Deque[int]] = None
         self._wait: Optional[asyncio.Future[None]] = None
 
-    async def send(self, item: bytes) -> None:
+    async def send(self, item: bytes, kind: int = ITEM) -> None:
         """Sends an item of the stream, as soon as it may be sent."""
         if self.is_gone:
             raise Gone
         while self.credit <= 0 or self._under_way > _MAX_UNDER_WAY:
-            self._wait = asyncio.get_running_loop().create_future()
-            await self._wait
+            # Shared: what is no stream of events may be sent by several tasks.
+            if self._wait is None or self._wait.done():
+                self._wait = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._wait)
+            if self.is_gone:
+                raise Gone
         if self.link.is_full():
             await self.link.room()
         self.credit -= 1
         if self._sizes is not None or len(item) > _LARGE:
             self._count(len(item))
-        self.link.send(frame(ITEM, self.number, item))
+        self.link.send(frame(kind, self.number, item))
 
     def allow(self, more: int) -> None:
         """Takes credit: the oldest items have been taken by the client."""
@@ -300,10 +313,9 @@ class _Running:
         if self._sizes is not None:
             for _ in range(min(more, len(self._sizes))):
                 self._under_way -= self._sizes.popleft()
-        if self._wait is not None and not self._wait.done():
-            self._wait.set_result(None)
+        self._wake()
 
-    def leave(self) -> None:
+    def leave(self, why: int = 0) -> None:
         """The caller has left. A stream is cancelled; a handler that has not answered yet is let finish."""
         if not self.is_gone:
             self.is_gone = True
@@ -323,6 +335,19 @@ class _Running:
         elif self.has_begun:
             # A task that is cancelled before its first step never begins, and so would never answer.
             self.task.cancel()
+
+    def stop_sending(self) -> None:
+        """Nothing is sent any more; what waits for credit learns it."""
+        self.is_gone = True
+        self._wake()
+
+    def take(self, kind: int, payload: memoryview) -> None:
+        """Refuses what only a WebSocket connection is sent."""
+        raise ProtocolError(f"a frame of kind {kind} for a call that is no WebSocket connection")
+
+    def _wake(self) -> None:
+        if self._wait is not None and not self._wait.done():
+            self._wait.set_result(None)
 
     def _count(self, size: int) -> None:
         if self._sizes is None:
