@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,7 +31,8 @@ pub struct WorkerAgent {
 
 #[derive(Debug)]
 struct Shared {
-    command: WorkerCommand,
+    /// How a fresh worker is started; `None` where the worker is not ours to start.
+    command: Option<WorkerCommand>,
     /// Private, and removed at the end: the sockets are in it.
     folder: TempDir,
     first: Arc<Worker>,
@@ -55,20 +56,23 @@ impl WorkerAgent {
     pub fn start(command: WorkerCommand) -> io::Result<Self> {
         let folder = private_folder()?;
         let first = Worker::start(&command, &folder.path().join("1"));
+        Ok(Self::of(first, Some(command), folder))
+    }
+
+    fn of(first: Arc<Worker>, command: Option<WorkerCommand>, folder: TempDir) -> Self {
         let current = Mutex::new(Current {
             worker: Arc::clone(&first),
             number: 1,
         });
-        let stopping = AtomicBool::new(false);
-        Ok(Self {
+        Self {
             shared: Arc::new(Shared {
                 command,
                 folder,
                 first,
                 current,
-                stopping,
+                stopping: AtomicBool::new(false),
             }),
-        })
+        }
     }
 
     /// Waits until the agent has loaded for the first time.
@@ -95,6 +99,19 @@ impl WorkerAgent {
 }
 
 impl WorkerAgent {
+    /// Waits for a worker that runs already. Returns also the socket at which it has to connect, and the token to show.
+    pub(crate) fn attached() -> io::Result<(Self, PathBuf, String)> {
+        let folder = private_folder()?;
+        let socket = folder.path().join("1");
+        let (first, token) = Worker::attached(&socket)?;
+        Ok((Self::of(first, None, folder), socket, token))
+    }
+
+    /// The first worker, which is the only one where it is not ours to start.
+    pub(crate) fn first(&self) -> &Worker {
+        &self.shared.first
+    }
+
     /// Ends the worker at once, whatever it does. Returns when nothing is left of it.
     pub(crate) async fn kill(&self) {
         self.shared.stopping.store(true, Ordering::Relaxed);
@@ -159,11 +176,14 @@ impl Shared {
         if current.worker.dead().is_none() {
             return Arc::clone(&current.worker);
         }
-        if self.failed_for_good().is_none() && !self.stopping.load(Ordering::Relaxed) {
+        if let Some(command) = &self.command
+            && self.failed_for_good().is_none()
+            && !self.stopping.load(Ordering::Relaxed)
+        {
             tracing::info!(target: LOGGER, "A fresh worker process is started");
             current.number += 1;
             let socket = self.folder.path().join(current.number.to_string());
-            current.worker = Worker::start(&self.command, &socket);
+            current.worker = Worker::start(command, &socket);
         }
         Arc::clone(&current.worker)
     }

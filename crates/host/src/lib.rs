@@ -9,6 +9,7 @@
 //! Nothing here knows TLS, AWS, Docker or a project file.
 
 mod agent;
+mod attach;
 mod engine;
 mod interpreter;
 mod package;
@@ -20,6 +21,7 @@ mod wire;
 mod worker;
 
 pub use agent::WorkerAgent;
+pub use attach::{AttachOptions, attach};
 pub use engine::{Decision, Engine, EngineChoice, SdkMissing, UnknownEngine};
 pub use interpreter::{FoundBy, Interpreter, InterpreterError, OLDEST, Search};
 pub use package::unpack_python_package;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use agentcore_runtime::{Address, ServerSettings, serve_agent};
+use agentcore_runtime::{Address, Listener, ServerSettings, serve_agent};
 
 use crate::LOGGER;
 use crate::agent::WorkerAgent;
@@ -62,7 +62,8 @@ pub enum ServeError {
         /// The last line of the traceback, or how the process ended.
         reason: String,
     },
-    /// The agent was served by the official SDK, and its process ended.
+    /// The agent's process ended, and another one is not ours to start: the official SDK served it, or it had started this
+    /// server.
     #[error("the agent's process ended: {cause}")]
     Ended {
         /// How it ended, as in `signal 9 (SIGKILL)`.
@@ -132,12 +133,26 @@ async fn native(
         what: "no private folder can be made",
         source,
     })?;
+    match serve_worker(&agent, listener, shutdown, hurry, does_not_load(&agent)).await? {
+        Some(reason) => Err(ServeError::Load { reason }),
+        None => Ok(()),
+    }
+}
+
+/// Serves until `shutdown` completes, or until there is nothing left to serve: `over` then says why, which is returned.
+pub(crate) async fn serve_worker(
+    agent: &WorkerAgent,
+    listener: Listener,
+    shutdown: impl Future<Output = ()> + Send,
+    hurry: impl Future<Output = ()> + Send,
+    over: impl Future<Output = String> + Send,
+) -> Result<Option<String>, ServeError> {
     let reason = OnceLock::new();
     let end = async {
         tokio::select! {
             () = shutdown => {}
-            failed = does_not_load(&agent) => {
-                let _ = reason.set(failed);
+            why = over => {
+                let _ = reason.set(why);
             }
         }
     };
@@ -163,10 +178,7 @@ async fn native(
         what: "the server failed",
         source,
     })?;
-    match reason.into_inner() {
-        Some(reason) => Err(ServeError::Load { reason }),
-        None => Ok(()),
-    }
+    Ok(reason.into_inner())
 }
 
 /// Returns the reason if the agent does not load, and otherwise never.

@@ -45,7 +45,6 @@ pub(crate) struct Meta<'a> {
 /// The path of an invocation, which goes without saying.
 const INVOCATIONS: &str = "/invocations";
 
-
 /// An INVOKE frame: everything before the body, and the body as it came.
 ///
 /// They stay apart, so that one gathering write sends both without a copy of the body.

@@ -3,6 +3,7 @@
 //! A worker is started once and never again. Which worker a call goes to, and when a fresh one is started, is decided in
 //! `agent.rs`.
 
+mod attached;
 mod call;
 mod failures;
 mod greet;
@@ -69,7 +70,7 @@ pub(crate) struct Worker {
     status: Arc<LastStatus>,
     calls: AtomicU32,
     sockets: Mutex<Sockets>,
-    /// `None` if the process could not be started.
+    /// `None` if the process could not be started, or is not ours to end.
     group: Option<Group>,
     /// Cancelled when nothing of the process is left.
     gone: CancellationToken,
@@ -195,8 +196,10 @@ impl Worker {
 
     /// Ends the worker: lets it finish what runs within `grace`, then TERM, then KILL. Returns when all of it is gone.
     pub(crate) async fn stop(&self, grace: Duration) {
-        let Some(group) = self.group else { return };
         self.stopping.store(true, Ordering::Relaxed);
+        let Some(group) = self.group else {
+            return self.let_go(grace).await;
+        };
         if self.is_loading() {
             group.signal(Signal::TERM);
         } else {
@@ -214,11 +217,9 @@ impl Worker {
 
     /// Ends the worker at once. Returns when all of it is gone.
     pub(crate) async fn kill(&self) {
-        if self.group.is_some() {
-            self.stopping.store(true, Ordering::Relaxed);
-            self.life.condemn("it was ended");
-            self.gone.cancelled().await;
-        }
+        self.stopping.store(true, Ordering::Relaxed);
+        self.life.condemn("it was ended");
+        self.gone.cancelled().await;
     }
 
     /// A connection is gone without which the worker cannot go on: ends it, unless it is ending.

@@ -119,7 +119,8 @@ impl Multiplex {
         let Some(inbox) = inbox else { return };
         if inbox.push(reply).is_err() {
             self.forget(id);
-            self.outbox.push(|out| to_worker::cancel(id, Why::Left, out));
+            self.outbox
+                .push(|out| to_worker::cancel(id, Why::Left, out));
             let error = beyond_credit();
             tracing::error!(target: LOGGER, "The call fails: {}", error.error);
             let _ = inbox.push(Reply::Error(error));
@@ -188,7 +189,9 @@ impl LoopCall {
 impl Drop for LoopCall {
     fn drop(&mut self) {
         if !self.ended && self.mux.forget(self.id) {
-            self.mux.outbox.push(|out| to_worker::cancel(self.id, Why::Left, out));
+            self.mux
+                .outbox
+                .push(|out| to_worker::cancel(self.id, Why::Left, out));
         }
     }
 }

@@ -1,0 +1,57 @@
+//! A worker that is not this process's child: it has started this process. Its end is learnt from its control connection,
+//! and ending it is its own affair.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::UnixListener;
+use uuid::Uuid;
+
+use super::{LAST_WORDS, Worker, greet, supervise};
+use crate::wire::to_worker;
+
+impl Worker {
+    /// Waits at `socket` for a process that runs already; returns also the token that it has to show there.
+    pub(crate) fn attached(socket: &Path) -> io::Result<(Arc<Self>, String)> {
+        let listener = UnixListener::bind(socket)?;
+        let token = Uuid::new_v4().simple().to_string();
+        let worker = Arc::new(Self::new(None));
+        let greeting = tokio::spawn(greet::accept(Arc::clone(&worker), listener, token.clone()));
+        let supervised = Arc::clone(&worker);
+        let socket = socket.to_owned();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = supervised.control_ended.cancelled() => {}
+                () = supervised.life.condemned() => {}
+            }
+            supervised.life.die("its connection ended".to_owned());
+            supervise::bury(&supervised, &greeting, &socket).await;
+            supervised.gone.cancel();
+        });
+        Ok((worker, token))
+    }
+
+    /// Says that the worker is gone, or has to be left alone, and why.
+    pub(crate) fn give_up(&self, why: &str) {
+        self.life.condemn(why);
+    }
+
+    /// Waits for the end of the worker, and returns how it came.
+    pub(crate) async fn ended(&self) -> String {
+        self.life.death().await.cause.clone()
+    }
+
+    /// Lets a worker that is not ours to end finish what runs within `grace`, and leaves it alone after that.
+    pub(super) async fn let_go(&self, grace: Duration) {
+        if self.dead().is_none() {
+            let grace_ms = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
+            self.control.push(|out| to_worker::stop(grace_ms, out));
+            if self.life.death_within(grace + LAST_WORDS).await.is_none() {
+                self.life.condemn("it did not end when it was told to");
+            }
+        }
+        self.gone.cancelled().await;
+    }
+}
