@@ -85,7 +85,7 @@ pub async fn attach(
         tokio::select! {
             how = agent.first().ended() => how,
             () = starter_ends(&orders) => {
-                agent.first().give_up("it is gone");
+                agent.first().is_gone();
                 agent.first().ended().await
             }
         }

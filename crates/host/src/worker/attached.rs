@@ -12,6 +12,9 @@ use uuid::Uuid;
 use super::{LAST_WORDS, Worker, greet, supervise};
 use crate::wire::to_worker;
 
+/// Nobody but its own parent learns how a process ended.
+const GONE: &str = "it closed its connection";
+
 impl Worker {
     /// Waits at `socket` for a process that runs already; returns also the token that it has to show there.
     pub(crate) fn attached(socket: &Path) -> io::Result<(Arc<Self>, String)> {
@@ -26,16 +29,16 @@ impl Worker {
                 () = supervised.control_ended.cancelled() => {}
                 () = supervised.life.condemned() => {}
             }
-            supervised.life.die("its connection ended".to_owned());
+            supervised.life.die(GONE.to_owned());
             supervise::bury(&supervised, &greeting, &socket).await;
             supervised.gone.cancel();
         });
         Ok((worker, token))
     }
 
-    /// Says that the worker is gone, or has to be left alone, and why.
-    pub(crate) fn give_up(&self, why: &str) {
-        self.life.condemn(why);
+    /// Says that the worker is gone, though something holds its connection.
+    pub(crate) fn is_gone(&self) {
+        self.life.condemn(GONE);
     }
 
     /// Waits for the end of the worker, and returns how it came.
