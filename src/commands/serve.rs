@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use agentcore_host::{
-    EngineChoice, Interpreter, PythonAgent, ServeError, ServeOptions, unpack_python_package,
+    Capacity, EngineChoice, Interpreter, PythonAgent, ServeError, ServeOptions, unpack_python_package,
 };
 use agentcore_runtime::{Address, LogSettings};
 use serde::Serialize;
@@ -59,6 +59,8 @@ pub(crate) struct ServeArgs {
     /// What is known of the interpreter already
     #[arg(long, value_name = "JSON", hide = true, conflicts_with = "python")]
     interpreter: Option<String>,
+    #[command(flatten)]
+    capacity: Capacity,
 }
 
 /// What will be served, and where.
@@ -154,6 +156,7 @@ impl Settings {
             source_root,
             package_dir,
             interpreter,
+            capacity,
         } = args;
         let (path, app) =
             split_app(&entrypoint).map_err(|it| CliError::invalid(Kind::Usage, it))?;
@@ -193,6 +196,7 @@ impl Settings {
                     interpreter,
                     engine,
                     address: address.clone(),
+                    capacity,
                     package_dir,
                     environment: None,
                 }))

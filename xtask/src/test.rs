@@ -200,6 +200,11 @@ fn tests(ci: bool) -> Result<()> {
             python::with_peers(),
         ),
         (
+            "AGENTCORE_TEST_FRAMEWORKS",
+            "the frameworks of the examples",
+            python::with_frameworks(),
+        ),
+        (
             "AGENTCORE_TEST_BASE_IMAGE",
             "a Docker engine",
             base_image().map(PathBuf::from),

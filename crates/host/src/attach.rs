@@ -4,6 +4,7 @@
 //! It is the only worker there is: its end is ours.
 
 use std::io::{self, Read, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
@@ -15,7 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::LOGGER;
 use crate::agent::WorkerAgent;
-use crate::serve::{ServeError, serve_worker};
+use crate::capacity::Capacity;
+use crate::serve::{ServeError, Serving};
+use crate::worker::Entrance;
 
 /// Tells this process to end in order.
 const STOP: u8 = b's';
@@ -29,6 +32,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub struct AttachOptions {
     /// Where to serve.
     pub address: Address,
+    /// For how long calls may run, and on how many threads. There is one worker, whatever this says.
+    pub capacity: Capacity,
     /// Takes one line of JSON: the socket and the token for the worker's connections.
     pub tell: Box<dyn Write + Send>,
     /// Gives the letters `s` (end in order) and `k` (end at once); its end is that of the starter.
@@ -40,8 +45,7 @@ pub struct AttachOptions {
 struct Told {
     socket: PathBuf,
     token: String,
-    /// Where the server listens, with the port that the system chose.
-    address: String,
+    max_threads: Option<NonZeroUsize>,
 }
 
 /// What the starter has said.
@@ -64,35 +68,44 @@ pub async fn attach(
 ) -> Result<(), ServeError> {
     let AttachOptions {
         address,
+        capacity,
         mut tell,
         orders,
     } = options;
     let failed = |what| move |source| ServeError::System { what, source };
     let listener = address.bind().await.map_err(ServeError::Bind)?;
-    let address = listener.address().unwrap_or(address).to_string();
-    let (agent, socket, token) =
+    tracing::info!(target: LOGGER, "Listening on {}", listener.address().unwrap_or(address));
+    if capacity.workers.get() > 1 {
+        tracing::warn!(target: LOGGER, "An agent that starts its own server is its only worker: `agentcore serve` has more");
+    }
+    let (agent, worker, entrance) =
         WorkerAgent::attached().map_err(failed("no private folder can be made"))?;
+    let Entrance { socket, token } = entrance;
     let told = Told {
         socket,
         token,
-        address: address.clone(),
+        max_threads: capacity.threads,
     };
     say(&mut tell, &told).map_err(failed("the agent's process does not listen"))?;
-    tracing::info!(target: LOGGER, "Listening on {address}");
 
     let orders = Orders::from(orders);
     let over = async {
         tokio::select! {
-            how = agent.first().ended() => how,
+            how = worker.ended() => how,
             () = starter_ends(&orders) => {
-                agent.first().is_gone();
-                agent.first().ended().await
+                worker.is_gone();
+                worker.ended().await
             }
         }
     };
     let shutdown = either(shutdown, orders.stop.cancelled());
     let hurry = either(hurry, orders.kill.cancelled());
-    match serve_worker(&agent, listener, shutdown, hurry, over).await? {
+    let serving = Serving {
+        agent: &agent,
+        listener,
+        settings: capacity.server(),
+    };
+    match serving.until(shutdown, hurry, over).await? {
         Some(cause) => Err(ServeError::Ended { cause }),
         None => Ok(()),
     }

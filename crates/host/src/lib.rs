@@ -10,7 +10,9 @@
 
 mod agent;
 mod attach;
+mod capacity;
 mod engine;
+mod fleet;
 mod interpreter;
 mod package;
 mod probe;
@@ -22,6 +24,7 @@ mod worker;
 
 pub use agent::WorkerAgent;
 pub use attach::{AttachOptions, attach};
+pub use capacity::Capacity;
 pub use engine::{Decision, Engine, EngineChoice, SdkMissing, UnknownEngine};
 pub use interpreter::{FoundBy, Interpreter, InterpreterError, OLDEST, Search};
 pub use package::unpack_python_package;

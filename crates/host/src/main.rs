@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use agentcore_host::{
-    AttachOptions, EngineChoice, Interpreter, PythonAgent, Search, ServeError, ServeOptions,
-    serve_until, unpack_python_package,
+    AttachOptions, Capacity, EngineChoice, Interpreter, PythonAgent, Search, ServeError,
+    ServeOptions, serve_until, unpack_python_package,
 };
 use agentcore_runtime::{Address, LogSettings};
 use clap::{Args, Parser, Subcommand};
@@ -42,6 +42,8 @@ struct AttachArgs {
     /// As of `serve`
     #[arg(long)]
     host: Option<String>,
+    #[command(flatten)]
+    capacity: Capacity,
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +66,8 @@ struct ServeArgs {
     /// Folder that is importable beside the file's own [default: the file's folder]
     #[arg(long, value_name = "FOLDER")]
     source_root: Option<PathBuf>,
+    #[command(flatten)]
+    capacity: Capacity,
 }
 
 /// The classes of exit codes that this program has, the same as the CLI's.
@@ -144,10 +148,15 @@ fn serve(args: ServeArgs, marks: Marks) -> Result<(), Failed> {
 
 /// Standard input and output are the starter's: nothing else is read or printed there.
 fn attach(args: AttachArgs, marks: &Marks) -> Result<(), Failed> {
-    let AttachArgs { port, host } = args;
+    let AttachArgs {
+        port,
+        host,
+        capacity,
+    } = args;
     let (listen, docker) = (marks.listen.as_deref(), marks.docker_container.as_deref());
     let options = AttachOptions {
         address: address(host, port, listen, docker)?,
+        capacity,
         tell: Box::new(std::io::stdout()),
         orders: Box::new(std::io::stdin()),
     };
@@ -182,6 +191,7 @@ fn resolve(args: ServeArgs, marks: Marks, cache: &Path) -> Result<ServeOptions, 
         engine,
         python,
         source_root,
+        capacity,
     } = args;
     let Marks {
         listen,
@@ -231,6 +241,7 @@ fn resolve(args: ServeArgs, marks: Marks, cache: &Path) -> Result<ServeOptions, 
         interpreter,
         engine,
         address,
+        capacity,
         package_dir,
         environment: None,
     })

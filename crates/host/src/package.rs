@@ -25,6 +25,7 @@ const FILES: &[(&str, &[u8])] = embedded![
     "lib/_agentcore_worker/agent_file.py",
     "lib/_agentcore_worker/attach.py",
     "lib/_agentcore_worker/calls.py",
+    "lib/_agentcore_worker/executor.py",
     "lib/_agentcore_worker/frames.py",
     "lib/_agentcore_worker/link.py",
     "lib/_agentcore_worker/loop.py",

@@ -10,6 +10,7 @@ use agentcore_runtime::{Address, Listener, ServerSettings, serve_agent};
 
 use crate::LOGGER;
 use crate::agent::WorkerAgent;
+use crate::capacity::Capacity;
 use crate::engine::{Decision, Engine, EngineChoice, SdkMissing, vendored_sdk};
 use crate::interpreter::Interpreter;
 use crate::sdk;
@@ -40,6 +41,8 @@ pub struct ServeOptions {
     pub engine: EngineChoice,
     /// Where to listen.
     pub address: Address,
+    /// How much of it runs at once, and for how long.
+    pub capacity: Capacity,
     /// The folder that [`unpack_python_package`](crate::unpack_python_package) returned.
     pub package_dir: PathBuf,
     /// All of the agent's environment; `None` is that of this process.
@@ -112,7 +115,15 @@ pub async fn serve_until(
     tracing::info!(target: LOGGER, "{decision}");
     match decision.engine {
         Engine::Native => native(&options, &decision, shutdown, hurry).await,
-        Engine::Sdk => sdk::serve(&options, shutdown, hurry).await,
+        Engine::Sdk => {
+            if options.capacity != Capacity::default() {
+                tracing::warn!(
+                    target: LOGGER,
+                    "The official SDK has no workers, threads or timeouts to set: these are settings of the native engine"
+                );
+            }
+            sdk::serve(&options, shutdown, hurry).await
+        }
     }
 }
 
@@ -128,57 +139,77 @@ async fn native(
     } else {
         "--native-last"
     };
-    let command = options.command("agentcore_worker.py", Some(place));
-    let agent = WorkerAgent::start(command).map_err(|source| ServeError::System {
-        what: "no private folder can be made",
-        source,
+    let mut command = options.command("agentcore_worker.py", Some(place));
+    if let Some(threads) = options.capacity.threads {
+        command
+            .args
+            .extend(["--max-threads".into(), threads.to_string().into()]);
+    }
+    let agent = WorkerAgent::start(command, options.capacity.workers).map_err(|source| {
+        ServeError::System {
+            what: "no private folder can be made",
+            source,
+        }
     })?;
-    match serve_worker(&agent, listener, shutdown, hurry, does_not_load(&agent)).await? {
+    let served = Serving {
+        agent: &agent,
+        listener,
+        settings: options.capacity.server(),
+    };
+    let why = served.until(shutdown, hurry, does_not_load(&agent)).await?;
+    match why {
         Some(reason) => Err(ServeError::Load { reason }),
         None => Ok(()),
     }
 }
 
-/// Serves until `shutdown` completes, or until there is nothing left to serve: `over` then says why, which is returned.
-pub(crate) async fn serve_worker(
-    agent: &WorkerAgent,
-    listener: Listener,
-    shutdown: impl Future<Output = ()> + Send,
-    hurry: impl Future<Output = ()> + Send,
-    over: impl Future<Output = String> + Send,
-) -> Result<Option<String>, ServeError> {
-    let reason = OnceLock::new();
-    let end = async {
-        tokio::select! {
-            () = shutdown => {}
-            why = over => {
-                let _ = reason.set(why);
-            }
-        }
-    };
-    let in_order = async {
-        let served = serve_agent(
-            Arc::new(agent.clone()),
+/// An agent in workers, and where it is served.
+pub(crate) struct Serving<'a> {
+    pub(crate) agent: &'a WorkerAgent,
+    pub(crate) listener: Listener,
+    pub(crate) settings: ServerSettings,
+}
+
+impl Serving<'_> {
+    /// Serves until `shutdown` completes, or until there is nothing left to serve: `over` then says why, which is returned.
+    pub(crate) async fn until(
+        self,
+        shutdown: impl Future<Output = ()> + Send,
+        hurry: impl Future<Output = ()> + Send,
+        over: impl Future<Output = String> + Send,
+    ) -> Result<Option<String>, ServeError> {
+        let Self {
+            agent,
             listener,
-            ServerSettings::default(),
-            end,
-        )
-        .await;
-        agent.stop(GRACE).await;
-        served
-    };
-    let served = tokio::select! {
-        served = in_order => served,
-        () = hurry => {
-            agent.kill().await;
-            Ok(())
-        }
-    };
-    served.map_err(|source| ServeError::System {
-        what: "the server failed",
-        source,
-    })?;
-    Ok(reason.into_inner())
+            settings,
+        } = self;
+        let reason = OnceLock::new();
+        let end = async {
+            tokio::select! {
+                () = shutdown => {}
+                why = over => {
+                    let _ = reason.set(why);
+                }
+            }
+        };
+        let in_order = async {
+            let served = serve_agent(Arc::new(agent.clone()), listener, settings, end).await;
+            agent.stop(GRACE).await;
+            served
+        };
+        let served = tokio::select! {
+            served = in_order => served,
+            () = hurry => {
+                agent.kill().await;
+                Ok(())
+            }
+        };
+        served.map_err(|source| ServeError::System {
+            what: "the server failed",
+            source,
+        })?;
+        Ok(reason.into_inner())
+    }
 }
 
 /// Returns the reason if the agent does not load, and otherwise never.

@@ -7,6 +7,7 @@ mod back_pressure;
 mod binary;
 mod calls;
 mod cancel;
+mod containment;
 mod death;
 mod interpreter;
 mod load;

@@ -20,6 +20,7 @@ PATIENCE = 20
 INVOKE, CANCEL, CREDIT, GROW, REFRESH, STOP = 1, 2, 3, 4, 5, 6
 HELLO, READY, LOAD_FAILED, STATUS = 64, 65, 66, 67
 RESULT, ERROR, STREAM, ITEM, ITEMS, END, RESPONSE = 70, 71, 72, 73, 74, 75, 76
+MOVED = 79
 LAST = (RESULT, ERROR, END, RESPONSE)
 
 
@@ -74,6 +75,8 @@ class Call:
         self.number = number
         self.link = link
         self.frames = queue.Queue()
+        # Whether a call that moves to the loop is followed there at once.
+        self.follows = True
 
     def next(self, patience=PATIENCE):
         if self.link.role == "loop":
@@ -84,10 +87,22 @@ class Call:
             raise AssertionError("the connection ended within a call")
         kind, number, payload = frame
         assert number == self.number, (number, self.number)
-        if kind in LAST:
+        if kind in LAST or kind == MOVED:
             self.link.connection.settimeout(None)
+        if kind in LAST:
             self.worker.idle.put(self.link)
+        if kind == MOVED:
+            self.worker.idle.put(self.link)
+            wait_until(lambda: self.worker.loop is not None)
+            self.link = self.worker.loop
+            if self.follows:
+                self.follow()
+                return self.next()
         return kind, payload
+
+    def follow(self):
+        """Allows a call that has moved to go on."""
+        self.link.write(CREDIT, self.number, struct.pack(">I", 256))
 
     def all(self):
         """Returns every frame, up to the one that ends the call."""
@@ -98,9 +113,9 @@ class Call:
             frames.append(self.next())
         return frames
 
-    def cancel(self):
+    def cancel(self, why=0):
         if self.link.role == "loop":
-            self.link.write(CANCEL, self.number, b"\0")
+            self.link.write(CANCEL, self.number, bytes([why]))
         else:
             self.link.shut()
 

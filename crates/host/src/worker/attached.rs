@@ -2,7 +2,7 @@
 //! and ending it is its own affair.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,30 +10,40 @@ use tokio::net::UnixListener;
 use uuid::Uuid;
 
 use super::{LAST_WORDS, Worker, greet, supervise};
+use crate::LOGGER;
 use crate::wire::to_worker;
 
 /// Nobody but its own parent learns how a process ended.
 const GONE: &str = "it closed its connection";
 
+/// How a worker gets here that was not started with it.
+#[derive(Debug)]
+pub(crate) struct Entrance {
+    /// Where it connects.
+    pub(crate) socket: PathBuf,
+    /// What it has to show there.
+    pub(crate) token: String,
+}
+
 impl Worker {
-    /// Waits at `socket` for a process that runs already; returns also the token that it has to show there.
-    pub(crate) fn attached(socket: &Path) -> io::Result<(Arc<Self>, String)> {
-        let listener = UnixListener::bind(socket)?;
+    /// Waits at `socket` for a process that runs already.
+    pub(crate) fn attached(socket: PathBuf) -> io::Result<(Arc<Self>, Entrance)> {
+        let listener = UnixListener::bind(&socket)?;
         let token = Uuid::new_v4().simple().to_string();
         let worker = Arc::new(Self::new(None));
         let greeting = tokio::spawn(greet::accept(Arc::clone(&worker), listener, token.clone()));
         let supervised = Arc::clone(&worker);
-        let socket = socket.to_owned();
+        let path = socket.clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = supervised.control_ended.cancelled() => {}
                 () = supervised.life.condemned() => {}
             }
             supervised.life.die(GONE.to_owned());
-            supervise::bury(&supervised, &greeting, &socket).await;
+            supervise::bury(&supervised, &greeting, &path).await;
             supervised.gone.cancel();
         });
-        Ok((worker, token))
+        Ok((worker, Entrance { socket, token }))
     }
 
     /// Says that the worker is gone, though something holds its connection.
@@ -44,6 +54,15 @@ impl Worker {
     /// Waits for the end of the worker, and returns how it came.
     pub(crate) async fn ended(&self) -> String {
         self.life.death().await.cause.clone()
+    }
+
+    /// A call does not end, and nobody can take the place of this worker: it goes on with what is left of it.
+    ///
+    /// Somebody may be looking at that very call with a debugger.
+    pub(super) fn stay(&self, cause: &str) {
+        if self.dead().is_none() {
+            tracing::warn!(target: LOGGER, "The agent's process goes on, though {cause}");
+        }
     }
 
     /// Lets a worker that is not ours to end finish what runs within `grace`, and leaves it alone after that.

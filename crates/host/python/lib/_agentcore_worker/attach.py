@@ -17,6 +17,7 @@ from bedrock_agentcore.runtime import _log
 from bedrock_agentcore.runtime import app as app_module
 
 from .link import Control, Server
+from .main import MAX_THREADS
 from .program import KILL, STOP, ServerProcess, described
 from .worker import Worker
 
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 LISTEN_VARIABLE = "AGENTCORE_LISTEN"
 
-_MAX_THREADS = 256
 # How long a server may take to end after its worker has, in seconds.
 _SERVER_ENDS = 5.0
 
@@ -89,7 +89,7 @@ class Attached(Worker):
 
     def __init__(self, process: ServerProcess) -> None:
         server = Server(process.socket, process.token)
-        super().__init__(server, Control(server), _MAX_THREADS)
+        super().__init__(server, Control(server), process.max_threads or MAX_THREADS)
         self._process = process
         self._signals = _Signals(process)
         # Whether the end that comes is the one that was asked for.

@@ -32,6 +32,7 @@ _DEBUG, _INFO, _WARNING, _ERROR = _log.DEBUG, _log.INFO, _log.WARNING, _log.ERRO
 _PLAIN = frozenset((dict, str, list, type(None), int, float, bool, tuple))
 STREAMS = (GeneratorType, AsyncGeneratorType)
 Coroutine = CoroutineType
+Generator = GeneratorType
 AsyncGenerator = AsyncGeneratorType
 
 

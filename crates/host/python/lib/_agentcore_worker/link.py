@@ -13,7 +13,7 @@ from . import frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Set, Tuple
+    from typing import Callable, Optional, Set, Tuple
 
 SOCKET_VARIABLE = "AGENTCORE_WORKER_SOCKET"
 TOKEN_VARIABLE = "AGENTCORE_WORKER_TOKEN"
@@ -40,14 +40,18 @@ class Server:
                 f"error: {missing.args[0]} is not set: this file is started by `agentcore serve`, not by hand"
             ) from None
 
-    def connect(self, role: str) -> socket:
-        """Opens a connection for `control`, `thread` or `loop`."""
+    def connect(self, role: str, after: Optional[int] = None) -> socket:
+        """Opens a connection for `control`, `thread` or `loop`.
+
+        `after` is the call in which the server cut the connection that this one replaces.
+        """
         if self.is_forgotten:
             raise OSError("a forked child has no server")
         link = _above_the_standard_streams(socket(AF_UNIX, SOCK_STREAM))
         try:
             link.connect(self._path)
-            hello = f'{{"version":{frames.VERSION},"token":"{self._token}","role":"{role}","pid":{os.getpid()}}}'
+            hello = f'{{"version":{frames.VERSION},"token":"{self._token}","role":"{role}","pid":{os.getpid()}'
+            hello += "}" if after is None else f',"after":{after}}}'
             link.sendall(frames.frame(frames.HELLO, 0, hello.encode()))
         except BaseException:
             link.close()

@@ -13,13 +13,11 @@ from threading import Event, Thread, get_ident
 from bedrock_agentcore.runtime import _log
 
 from .calls import event
-from .frames import ITEM, STREAM, frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
+    from concurrent.futures import Future, ThreadPoolExecutor
     from contextvars import Context
-    from socket import socket
     from typing import Any, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Optional, Tuple
 
 _END: Any = object()
@@ -50,6 +48,12 @@ class EventLoop:
 
             self._blocking = ThreadPoolExecutor(self._threads, "agentcore-blocking")
         return self._blocking
+
+    def _set_default_executor(self) -> None:
+        from .executor import ContextThreads
+
+        # The handlers' pool has a thread for each call, so this one has no fewer. The name is the one of asyncio.
+        self.loop.set_default_executor(ContextThreads(self._threads, "asyncio"))
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Runs a coroutine from another thread, in a copy of that thread's context, and waits for its result."""
@@ -83,6 +87,8 @@ class EventLoop:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
+        # Not in the way of the start, and still before any code of the agent's runs here.
+        self.loop.call_soon(self._set_default_executor)
         self._started.set()
         while True:
             try:
@@ -119,44 +125,6 @@ async def pump(stream: AsyncIterator[Any], send: Callable[[bytes], Awaitable[Non
     return error
 
 
-async def drive_alone(link: socket, number: int, stream: AsyncIterator[Any]) -> Tuple[bool, Optional[BaseException]]:
-    """Sends a stream over a connection that has no other call; returns whether somebody still listens, and the error.
-
-    The connection does not block, and the server sends nothing during a call: what can be read is its end.
-    """
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    assert task is not None
-    alive = True
-
-    def leave() -> None:
-        nonlocal alive
-        alive = False
-        loop.remove_reader(link.fileno())
-        task.cancel()
-
-    async def send(item: bytes) -> None:
-        nonlocal alive
-        if not alive:
-            raise Gone
-        try:
-            await loop.sock_sendall(link, frame(ITEM, number, item))
-        except OSError:
-            alive = False
-            raise Gone from None
-
-    loop.add_reader(link.fileno(), leave)
-    try:
-        try:
-            await loop.sock_sendall(link, frame(STREAM, number))
-        except OSError:
-            alive = False
-        error = await pump(stream, send)
-    finally:
-        loop.remove_reader(link.fileno())
-    return alive, error if alive else None
-
-
 class Threaded:
     """A plain generator as an async one: each step runs in a thread, and no step runs beside another."""
 
@@ -165,34 +133,59 @@ class Threaded:
         self._threads = threads
         # One context for the whole generator: what it sets before a `yield` is there after it.
         self._context = copy_context()
-        self._step: Optional[asyncio.Future[Any]] = None
+        self._has_begun = False
+
+    @staticmethod
+    async def call(threads: ThreadPoolExecutor, function: Callable[..., Any], *args: Any) -> Any:
+        """Calls a plain function in a thread, in a copy of this context."""
+        return await _finished(threads.submit(copy_context().run, _outcome, function, *args))
 
     def __aiter__(self) -> Threaded:
         return self
 
     async def __anext__(self) -> Any:
-        item = await self._in_thread(next, self._generator, _END)
+        item = await self._in_thread(self._next)
         if item is _END:
             raise StopAsyncIteration
         return item
 
     async def aclose(self) -> None:
-        """Closes the generator, when the step that runs is over."""
-        step = self._step
-        if step is not None and not step.done():
-            # A thread cannot be interrupted, and the caller has left: nobody waits for this.
-            step.add_done_callback(lambda _: self._threads.submit(self._context.run, self._generator.close))
-            return
-        await self._in_thread(self._generator.close)
+        """Closes the generator. No step runs any more: a cancelled one was waited for."""
+        if self._has_begun:
+            await self._in_thread(self._generator.close)
+        else:
+            # Nothing of it runs, so it needs no thread.
+            self._generator.close()
 
-    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        self._step = loop.run_in_executor(self._threads, self._context.run, _outcome, function, *args)
-        # Shielded: a cancelled wait must not make the step look finished.
-        value, error = await asyncio.shield(self._step)
-        if error is not None:
-            raise error
-        return value
+    def _next(self) -> Any:
+        self._has_begun = True
+        return next(self._generator, _END)
+
+    async def _in_thread(self, function: Callable[[], Any]) -> Any:
+        return await _finished(self._threads.submit(self._context.run, _outcome, function))
+
+
+async def _finished(step: Future[Tuple[Any, Optional[BaseException]]]) -> Any:
+    """Waits for a step in a thread. Cancelled, one that is in the queue is dropped and one that runs is waited for.
+
+    A thread cannot be interrupted: a call that ended before its thread would hide that the thread is not free.
+    """
+    waiter = asyncio.wrap_future(step)
+    cancelled: Optional[BaseException] = None
+    while not waiter.done():
+        try:
+            # Shielded: a cancelled wait must not make the step look finished.
+            await asyncio.shield(waiter)
+        except asyncio.CancelledError as reason:
+            if step.cancel():
+                raise
+            cancelled = reason
+    if cancelled is not None:
+        raise cancelled
+    value, error = waiter.result()
+    if error is not None:
+        raise error
+    return value
 
 
 async def _kept(coroutine: Coroutine[Any, Any, Any]) -> Tuple[Any, Optional[BaseException]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .worker import Worker
 
-_MAX_THREADS = 256
+MAX_THREADS = 256
 
 
 class Arguments:
@@ -27,7 +27,7 @@ class Arguments:
         self.native_first = False
         self.app: Optional[str] = None
         self.source_root: Optional[str] = None
-        self.max_threads = _MAX_THREADS
+        self.max_threads = MAX_THREADS
         # Without `argparse`: its import takes longer than everything else here.
         rest = iter(arguments)
         for argument in rest:

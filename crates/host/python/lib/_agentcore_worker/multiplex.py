@@ -1,4 +1,4 @@
-"""Async handlers: one connection on the event loop, with a task for each call.
+"""Async handlers, and the async rest of others: one connection on the event loop, with a task for each call.
 
 Items of a stream are written when they come. What keeps a stream back is its credit, and the bytes under way.
 """
@@ -9,18 +9,18 @@ import asyncio
 from contextvars import copy_context
 
 from bedrock_agentcore.runtime import _log
+from bedrock_agentcore.runtime._invocation import current
 
 from . import frames
-from .calls import STREAMS, AsyncGenerator, Call, Coroutine, stream_error
-from .frames import CANCEL, CREDIT, END, INVOKE, ITEM, RESPONSE, STREAM, ProtocolError, frame
+from .calls import STREAMS, AsyncGenerator, Call, Coroutine, error_reply, stream_error
+from .frames import ALIVE, CANCEL, CREDIT, END, INVOKE, ITEM, PROBE, RESPONSE, STREAM, ProtocolError, frame
 from .loop import EventLoop, Gone, Threaded, pump
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from contextvars import Context
     from socket import socket
     from typing import Any, Deque, Dict, Optional
-
-    from bedrock_agentcore.runtime._handler import Handler
 
     from .worker import Worker
 
@@ -49,6 +49,28 @@ class Multiplex:
         self.calls: Dict[int, _Running] = {}
         link.setblocking(False)
         self._loop.call_soon_threadsafe(self._loop.add_reader, self._fd, self._on_readable)
+
+    def take_over(self, number: int, call: Call, rest: Any) -> _Running:
+        """Takes over what is left of a call, in a copy of this context, from any thread.
+
+        It begins with its first CREDIT. To be called before the server is told: what it then says must find the call.
+        """
+        moved = _Running(self, number, call)
+        moved.rest = rest
+        moved.context = copy_context()
+        moved.credit = 0
+        self.calls[number] = moved
+        return moved
+
+    def go_on_alone(self, moved: _Running) -> None:
+        """Has a call go on that the server does not ask for: its caller has left. From any thread."""
+        self._loop.call_soon_threadsafe(moved.leave)
+
+    def begin(self, running: _Running) -> None:
+        """Begins to answer a call."""
+        # A copy for each call: what one sets, the next does not see.
+        context = running.context or self._worker.context.copy()
+        running.task = context.run(self._loop.create_task, self._answer(running))
 
     def send(self, data: bytes) -> None:
         """Writes frames, or keeps what the connection does not take yet."""
@@ -133,35 +155,47 @@ class Multiplex:
         if kind == INVOKE:
             started = _Running(self, number, Call(payload))
             self.calls[number] = started
-            # A copy for each call: what one sets, the next does not see.
-            started.task = self._worker.context.copy().run(self._loop.create_task, self._answer(started))
+            self.begin(started)
         elif kind == CREDIT:
             running = self.calls.get(number)
             if running is not None:
                 running.allow(frames.u32_at(payload)[0])
         elif kind == CANCEL:
+            if len(payload) != 1:
+                raise ProtocolError(f"a CANCEL of {len(payload)} bytes")
             running = self.calls.get(number)
             if running is not None:
-                running.leave()
+                if payload[0]:
+                    running.expire()
+                else:
+                    running.leave()
+        elif kind == PROBE:
+            self.send(frame(ALIVE, 0))
         else:
             raise ProtocolError(f"a frame of kind {kind} on the connection of the event loop")
 
     async def _answer(self, running: _Running) -> None:
         call, number = running.call, running.number
+        running.has_begun = True
         result = None
         try:
-            handler = call.begin(self._worker.app)
-            if handler is None:
-                kind, payload = call.refusal or call.failure(RuntimeError("a refusal without an answer"))
+            if running.is_over:
+                if type(running.rest) is Coroutine:
+                    running.rest.close()
+                raise asyncio.CancelledError
+            result = await self._result(running)
+            if call.refusal is not None:
+                kind, payload = call.refusal
+            elif type(result) in STREAMS:
+                kind, payload = await self._stream(running, result)
             else:
-                result = await self._perform(call, handler)
-                if type(result) in STREAMS:
-                    kind, payload = await self._stream(running, result)
-                else:
-                    kind, payload = call.result(result)
+                kind, payload = call.result(result)
         except BaseException as error:
             # Also SystemExit, CancelledError and their like: they end the call, not the loop.
-            kind, payload = call.failure(error)
+            if running.is_over and isinstance(error, asyncio.CancelledError):
+                kind, payload = error_reply(504, "the invocation ran into its limit")
+            else:
+                kind, payload = call.failure(error)
         del self.calls[number]
         self.send(frame(kind, number, payload))
         call.log_success()
@@ -172,13 +206,18 @@ class Multiplex:
             except BaseException as error:
                 _log.emit(_log.ERROR, "Background task of a response failed", error)
 
-    async def _perform(self, call: Call, handler: Handler) -> Any:
-        if handler.is_async:
-            result = call.perform(handler)
-        else:
-            # Registered after the agent was ready, in place of an async one.
-            run = copy_context().run
-            result = await self._loop.run_in_executor(self._events.blocking(), run, call.perform, handler)
+    async def _result(self, running: _Running) -> Any:
+        """Returns what the handler returns; for a call that was refused `None`."""
+        call, result = running.call, running.rest
+        if result is None:
+            handler = call.begin(self._worker.app)
+            if handler is None:
+                return None
+            if handler.is_async:
+                result = call.perform(handler)
+            else:
+                # Registered after the agent was ready, in place of an async one.
+                result = await Threaded.call(self._events.blocking(), call.perform, handler)
         if type(result) is Coroutine:
             result = await result
         return result
@@ -204,15 +243,36 @@ class Multiplex:
 class _Running:
     """A call that is being answered."""
 
-    __slots__ = ("_sizes", "_under_way", "_wait", "call", "credit", "is_gone", "is_stream", "link", "number", "task")
+    __slots__ = (
+        "_sizes",
+        "_under_way",
+        "_wait",
+        "call",
+        "context",
+        "credit",
+        "has_begun",
+        "is_gone",
+        "is_over",
+        "is_stream",
+        "link",
+        "number",
+        "rest",
+        "task",
+    )
 
     def __init__(self, link: Multiplex, number: int, call: Call) -> None:
         self.link = link
         self.number = number
         self.call = call
         self.task: Optional[asyncio.Task[None]] = None
+        # What a handler in a thread has returned, where it is async, and the context to go on in.
+        self.rest: Any = None
+        self.context: Optional[Context] = None
+        self.has_begun = False
         self.is_stream = False
+        # The caller has left; the call has run into its limit.
         self.is_gone = False
+        self.is_over = False
         self.credit = frames.FIRST_CREDIT
         self._under_way = 0
         self._sizes: Optional[Deque[int]] = None
@@ -235,6 +295,8 @@ class _Running:
     def allow(self, more: int) -> None:
         """Takes credit: the oldest items have been taken by the client."""
         self.credit += more
+        if self.task is None:
+            self.link.begin(self)
         if self._sizes is not None:
             for _ in range(min(more, len(self._sizes))):
                 self._under_way -= self._sizes.popleft()
@@ -245,8 +307,22 @@ class _Running:
         """The caller has left. A stream is cancelled; a handler that has not answered yet is let finish."""
         if not self.is_gone:
             self.is_gone = True
-            if self.is_stream and self.task is not None:
+            if self.task is None:
+                self.link.begin(self)
+            elif self.is_stream:
                 self.task.cancel()
+
+    def expire(self) -> None:
+        """The call has run into its limit: it is cancelled whatever it does, as often as this is called."""
+        self.is_gone = True
+        if not self.is_over:
+            self.is_over = True
+            copy_context().run(_tell_of_the_limit, self.call)
+        if self.task is None:
+            self.link.begin(self)
+        elif self.has_begun:
+            # A task that is cancelled before its first step never begins, and so would never answer.
+            self.task.cancel()
 
     def _count(self, size: int) -> None:
         if self._sizes is None:
@@ -256,3 +332,8 @@ class _Running:
             self._sizes = deque([0] * (frames.FIRST_CREDIT - self.credit - 1))
         self._sizes.append(size)
         self._under_way += size
+
+
+def _tell_of_the_limit(call: Call) -> None:
+    current.set(call.invocation)
+    _log.emit(_log.WARNING, f"The invocation ran into its limit ({call.elapsed():.3f}s)")

@@ -72,6 +72,7 @@ class ServerProcess:
         self._status: Optional[int] = None
         self.socket = ""
         self.token = ""
+        self.max_threads: Optional[int] = None
 
     @classmethod
     def start(cls, arguments: List[str], own_session: bool) -> ServerProcess:
@@ -105,8 +106,8 @@ class ServerProcess:
         if line:
             from json import loads
 
-            place: Dict[str, str] = loads(line)
-            self.socket, self.token = place["socket"], place["token"]
+            told: Dict[str, Any] = loads(line)
+            self.socket, self.token, self.max_threads = told["socket"], told["token"], told["max_threads"]
             return
         status = self.wait(_LAST_WORDS)
         if status is None or status <= 0:

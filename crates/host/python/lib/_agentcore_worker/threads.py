@@ -1,6 +1,6 @@
 """Sync handlers: threads that each hold one connection, on which they read a call and write its answer, blocking.
 
-What a handler returns may still be async; that part runs on the event loop while the thread waits.
+What a handler returns may still be async: that part moves to the event loop, and the thread is free.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from threading import Lock, Thread
 from bedrock_agentcore.runtime import _log
 
 from . import frames
-from .calls import STREAMS, AsyncGenerator, Call, Coroutine, event, stream_error
-from .frames import END, INVOKE, ITEM, RESPONSE, STREAM, ProtocolError, frame
+from .calls import AsyncGenerator, Call, Coroutine, Generator, event, stream_error
+from .frames import END, INVOKE, ITEM, MOVED, RESPONSE, STREAM, ProtocolError, frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class _HandlerThread:
         self._buffer = bytearray(_BUFFER)
         self._link: socket
         self.is_busy = False
+        # The number of the call that was made last.
+        self._call = 0
 
     def start(self) -> None:
         # Connected here and not in the thread: what is opened before READY is there when the server reads READY.
@@ -81,7 +83,7 @@ class _HandlerThread:
                 self._worker.unwritable(self._link)
                 # The caller of the last call left, and the server said so by closing the connection.
                 self._worker.server.close(self._link)
-                self._link = self._worker.server.connect("thread")
+                self._link = self._worker.server.connect("thread", self._call)
         except ProtocolError as error:
             self._worker.fail(str(error))
         except OSError:
@@ -99,7 +101,7 @@ class _HandlerThread:
             if view is None:
                 return False
             self.is_busy = True
-            number = frames.head_at(view)[2]
+            number = self._call = frames.head_at(view)[2]
             call = Call(view[frames.HEAD_SIZE :])
             del view
             if len(self._buffer) > _BUFFER:
@@ -149,9 +151,9 @@ class _HandlerThread:
                 kind, payload = call.refusal or call.failure(RuntimeError("a refusal without an answer"))
             else:
                 result = call.perform(handler)
-                if type(result) is Coroutine:
-                    result = self._worker.event_loop().run(result)
-                if type(result) in STREAMS:
+                if type(result) is Coroutine or type(result) is AsyncGenerator:
+                    return self._move(number, call, result)
+                if type(result) is Generator:
                     return self._stream(number, call, result)
                 kind, payload = call.result(result)
         except BaseException as error:
@@ -175,12 +177,16 @@ class _HandlerThread:
             return False
         return True
 
+    def _move(self, number: int, call: Call, rest: Any) -> bool:
+        loop = self._worker.multiplex()
+        moved = loop.take_over(number, call, rest)
+        if self._send(MOVED, number):
+            return True
+        loop.go_on_alone(moved)
+        return False
+
     def _stream(self, number: int, call: Call, stream: Any) -> bool:
-        is_async = type(stream) is AsyncGenerator
-        kind = "async generator" if is_async else "generator"
-        _log.emit(_log.INFO, f"Returning streaming response ({kind}) ({call.elapsed():.3f}s)")
-        if is_async:
-            return self._stream_async(number, stream)
+        _log.emit(_log.INFO, f"Returning streaming response (generator) ({call.elapsed():.3f}s)")
         alive = self._send(STREAM, number)
         error: Optional[BaseException] = None
         try:
@@ -205,17 +211,6 @@ class _HandlerThread:
             except OSError:
                 return False
         return True
-
-    def _stream_async(self, number: int, stream: Any) -> bool:
-        # The loop writes to the connection itself while this thread waits, so that it can also watch for its end.
-        self._link.setblocking(False)
-        try:
-            from .loop import drive_alone
-
-            alive, error = self._worker.event_loop().run(drive_alone(self._link, number, stream))
-        finally:
-            self._link.setblocking(True)
-        return self._end(number, error, alive)
 
     def _end(self, number: int, error: Optional[BaseException], alive: bool) -> bool:
         if error is None:

@@ -104,6 +104,15 @@ class Worker:
                 self._event_loop = EventLoop(self.context, self._max_threads)
             return self._event_loop
 
+    def multiplex(self) -> Multiplex:
+        """Returns the connection of the event loop, and opens it the first time."""
+        with self._lock:
+            if self._multiplex is None:
+                from .multiplex import Multiplex
+
+                self._multiplex = Multiplex(self, self.event_loop(), self.server.connect("loop"))
+            return self._multiplex
+
     def report(self, status: PingStatus, source: str, asked: Optional[int] = None) -> None:
         """Tells the server the status and who decided it, if that is new or was asked for."""
         with self._lock:
@@ -151,11 +160,12 @@ class Worker:
             _log.emit(_log.WARNING, "No entrypoint defined: register a function with `@app.entrypoint`")
         is_async = handler is not None and handler.is_async
         if is_async:
-            from .multiplex import Multiplex
-
-            self._multiplex = Multiplex(self, self.event_loop(), self.server.connect("loop"))
+            self.multiplex()
         else:
             self.threads.grow(_FIRST_THREADS)
+            if sys.version_info < (3, 10) and "asyncio" in sys.modules:
+                # What the file made with asyncio belongs to the loop of this thread there: the one to be run.
+                self.event_loop()
         self._watch_status(app)
         ready = {
             "dispatch": "loop" if is_async else "thread",

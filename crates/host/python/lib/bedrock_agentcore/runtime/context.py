@@ -6,7 +6,8 @@ gone when the next one begins, also on a thread that serves many.
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from functools import wraps
 
 from ._invocation import Invocation, current
 from .models import BAGGAGE_KEY_EXPERIMENT_ARN, BAGGAGE_KEY_EXPERIMENT_VARIANT
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Dict, Optional, Tuple, TypeVar
 
     T = TypeVar("T")
+    F = TypeVar("F", bound=Callable[..., Any])
 
 _BUNDLE_ARN = "aws.agentcore.configbundle_arn"
 _BUNDLE_VERSION = "aws.agentcore.configbundle_version"
@@ -223,6 +225,22 @@ class BedrockAgentCoreContext:
                 "The request names a configuration bundle, which the native engine does not load: use `engine: sdk`",
             )
         return {}
+
+    @staticmethod
+    def wrap(function: F) -> F:
+        """Returns a function that runs in a copy of the current context, in whatever thread it is called.
+
+        For threads of the agent's own, which know of no request otherwise:
+        `Thread(target=BedrockAgentCoreContext.wrap(work))`, `pool.submit(BedrockAgentCoreContext.wrap(work))`.
+        """
+        context = copy_context()
+
+        @wraps(function)
+        def within(*args: Any, **kwargs: Any) -> Any:
+            # A copy for each call: two threads cannot be in one context, and what one sets the other does not see.
+            return context.copy().run(function, *args, **kwargs)
+
+        return within  # type: ignore[return-value]
 
     @classmethod
     def _set_bundle_loader(cls, fetcher: Callable[[], Dict[str, Any]]) -> None:
