@@ -41,8 +41,8 @@ def find() -> str:
             return path
     raise ProgramMissing(
         f"the server of the agent is the program `{NAME}`, which is neither beside this Python nor on PATH: install it "
-        f"with the package `{NAME}`, or name it in `{VARIABLE}`; or start the agent with `agentcore serve agent.py` (the "
-        "name of your file), or install the official `bedrock-agentcore` package to serve it from Python"
+        f"with the package `{NAME}`, or name it in `{VARIABLE}`; or start the agent with `agentcore serve agent.py` "
+        "(the name of your file), or install the official `bedrock-agentcore` package to serve it from Python"
     )
 
 

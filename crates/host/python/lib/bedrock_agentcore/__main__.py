@@ -1,4 +1,4 @@
-"""`python -m bedrock_agentcore agent.py`: the server in the place of this process, with this interpreter for the agent."""
+"""`python -m bedrock_agentcore agent.py`: the server in the place of this process; this interpreter runs the agent."""
 
 from __future__ import annotations
 
