@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 
 use crate::fleet::Fleet;
 use crate::wire::from_worker::{Source, Status};
-use crate::worker::{NotTaken, Worker, WorkerCommand, of_a_death, shutting_down};
+use crate::worker::{Entrance, NotTaken, Worker, WorkerCommand, of_a_death, shutting_down};
 
 /// How many workers may die under a call before they have seen it; more would be an agent that dies of being started.
 const TRIES: usize = 3;
@@ -37,6 +37,13 @@ impl WorkerAgent {
     pub fn start(command: WorkerCommand, count: NonZeroUsize) -> io::Result<Self> {
         let fleet = Arc::new(Fleet::start(command, count)?);
         Ok(Self { fleet })
+    }
+
+    /// Waits for a worker that runs already. Returns also the worker, and how it gets here.
+    pub(crate) fn attached() -> io::Result<(Self, Arc<Worker>, Entrance)> {
+        let (fleet, worker, entrance) = Fleet::attached()?;
+        let fleet = Arc::new(fleet);
+        Ok((Self { fleet }, worker, entrance))
     }
 
     /// Waits until the agent has loaded for the first time, in every worker.

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::LOGGER;
 use crate::wire::from_worker::{Source, Status};
-use crate::worker::{Death, Worker, WorkerCommand};
+use crate::worker::{Death, Entrance, Worker, WorkerCommand};
 
 /// Socket paths are limited to 104 bytes on some systems; a folder with a shorter path leaves room for names.
 const LONGEST_FOLDER: usize = 72;
@@ -27,7 +27,8 @@ const LONGEST_FOLDER: usize = 72;
 /// The workers.
 #[derive(Debug)]
 pub(crate) struct Fleet {
-    command: WorkerCommand,
+    /// How a fresh worker is started; `None` where the worker is not ours to start.
+    command: Option<WorkerCommand>,
     /// Private, and removed at the end: the sockets are in it.
     folder: TempDir,
     first: Vec<Arc<Worker>>,
@@ -50,20 +51,32 @@ impl Fleet {
         let first: Vec<_> = (1..=count.get())
             .map(|number| Worker::start(&command, &folder.path().join(number.to_string())))
             .collect();
+        Ok(Self::of(first, Some(command), folder))
+    }
+
+    /// Waits for the only worker, which runs already; returns also that worker, and how it gets here.
+    pub(crate) fn attached() -> io::Result<(Self, Arc<Worker>, Entrance)> {
+        let folder = private_folder()?;
+        let (worker, entrance) = Worker::attached(folder.path().join("1"))?;
+        let fleet = Self::of(vec![Arc::clone(&worker)], None, folder);
+        Ok((fleet, worker, entrance))
+    }
+
+    fn of(first: Vec<Arc<Worker>>, command: Option<WorkerCommand>, folder: TempDir) -> Self {
         let place = |worker: &Arc<Worker>| {
             Mutex::new(Place {
                 worker: Arc::clone(worker),
                 retired: Vec::new(),
             })
         };
-        Ok(Self {
+        Self {
             command,
             folder,
             places: first.iter().map(place).collect(),
             started: AtomicU64::new(first.len() as u64),
             first,
             stopping: AtomicBool::new(false),
-        })
+        }
     }
 
     /// Waits until the agent has loaded in every worker for the first time.
@@ -102,10 +115,13 @@ impl Fleet {
         if worker.dead().is_none() && !worker.is_retired() {
             return Arc::clone(worker);
         }
-        if self.failed_for_good().is_none() && !self.is_stopping() {
+        if let Some(command) = &self.command
+            && self.failed_for_good().is_none()
+            && !self.is_stopping()
+        {
             tracing::info!(target: LOGGER, "A fresh worker process is started");
             let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
-            let fresh = Worker::start(&self.command, &self.folder.path().join(number.to_string()));
+            let fresh = Worker::start(command, &self.folder.path().join(number.to_string()));
             let old = std::mem::replace(&mut place.worker, fresh);
             place.retired.push(old);
             place.retired.retain(|worker| worker.dead().is_none());

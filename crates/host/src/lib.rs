@@ -9,6 +9,7 @@
 //! Nothing here knows TLS, AWS, Docker or a project file.
 
 mod agent;
+mod attach;
 mod capacity;
 mod engine;
 mod fleet;
@@ -24,6 +25,7 @@ mod wire;
 mod worker;
 
 pub use agent::WorkerAgent;
+pub use attach::{AttachOptions, attach};
 pub use capacity::{Capacity, seconds};
 pub use engine::{Decision, Engine, EngineChoice, SdkMissing, UnknownEngine};
 pub use interpreter::{FoundBy, Interpreter, InterpreterError, OLDEST, Search};

@@ -12,8 +12,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use agentcore_host::{
-    Capacity, EngineChoice, Interpreter, PythonAgent, Search, ServeError, ServeOptions, seconds,
-    serve_until, unpack_python_package,
+    AttachOptions, Capacity, EngineChoice, Interpreter, PythonAgent, Search, ServeError,
+    ServeOptions, seconds, serve_until, unpack_python_package,
 };
 use agentcore_runtime::{Address, LogSettings};
 use clap::{Args, Parser, Subcommand};
@@ -31,6 +31,21 @@ struct Cli {
 enum Command {
     /// Serve a Python agent until told to stop
     Serve(ServeArgs),
+    /// Serve the agent of the process that starts this one: what `app.run()` does
+    #[command(hide = true)]
+    Attach(AttachArgs),
+}
+
+#[derive(Debug, Args)]
+struct AttachArgs {
+    /// As of `serve`
+    #[arg(long)]
+    port: Option<u16>,
+    /// As of `serve`
+    #[arg(long)]
+    host: Option<String>,
+    #[command(flatten)]
+    capacity: CapacityArgs,
 }
 
 #[derive(Debug, Args)]
@@ -121,12 +136,14 @@ struct Marks {
 }
 
 fn main() -> ExitCode {
-    let Cli {
-        command: Command::Serve(args),
-    } = Cli::parse();
+    let Cli { command } = Cli::parse();
     let marks = Marks::from_env();
     agentcore_runtime::log_to_stderr(marks.log.clone());
-    match run(args, marks) {
+    let ended = match command {
+        Command::Serve(args) => serve(args, marks),
+        Command::Attach(args) => attach(args, &marks),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             let Failed { class, error, hint } = failed;
@@ -141,7 +158,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: ServeArgs, marks: Marks) -> Result<(), Failed> {
+fn serve(args: ServeArgs, marks: Marks) -> Result<(), Failed> {
     // Without a place of the user's own the package is for this run only: a shared one could be somebody else's.
     let for_this_run = match marks.cache {
         Some(_) => None,
@@ -157,16 +174,46 @@ fn run(args: ServeArgs, marks: Marks) -> Result<(), Failed> {
         .clone()
         .or_else(|| for_this_run.as_ref().map(|folder| folder.path().to_owned()));
     let options = resolve(args, marks, &cache.unwrap_or_default())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failed::new(Class::Other, format!("the server cannot start: {error}")))?;
-    let served = runtime.block_on(async {
+    to_the_end(async {
         let (stop, hurry) = told_to_stop()?;
         serve_until(options, stop, hurry)
             .await
             .map_err(Failed::from)
-    });
+    })
+}
+
+/// Standard input and output are the starter's: nothing else is read or printed there.
+fn attach(args: AttachArgs, marks: &Marks) -> Result<(), Failed> {
+    let AttachArgs {
+        port,
+        host,
+        capacity,
+    } = args;
+    let (listen, docker) = (marks.listen.as_deref(), marks.docker_container.as_deref());
+    let options = AttachOptions {
+        address: address(host, port, listen, docker)?,
+        capacity: capacity.into(),
+        tell: Box::new(std::io::stdout()),
+        orders: Box::new(std::io::stdin()),
+    };
+    to_the_end(async {
+        // What a terminal says when it closes, or quits, is for the starter to heed: its end is ours.
+        let _deaf = [SignalKind::hangup(), SignalKind::quit()].map(signal);
+        let (stop, hurry) = told_to_stop()?;
+        let attached = agentcore_host::attach(options, stop, hurry).await;
+        attached.map_err(|error| match &error {
+            ServeError::Bind(_) => Failed::from(error).hint("use another port: `app.run(port=…)`"),
+            _ => error.into(),
+        })
+    })
+}
+
+fn to_the_end(serving: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failed::new(Class::Other, format!("the server cannot start: {error}")))?;
+    let served = runtime.block_on(serving);
     // Whatever still runs has been told to end; nothing is worth waiting for.
     runtime.shutdown_background();
     served

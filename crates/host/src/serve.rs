@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use agentcore_runtime::{Address, serve_agent};
+use agentcore_runtime::{Address, Listener, ServerSettings, serve_agent};
 
 use crate::LOGGER;
 use crate::agent::WorkerAgent;
@@ -65,7 +65,8 @@ pub enum ServeError {
         /// The last line of the traceback, or how the process ended.
         reason: String,
     },
-    /// The agent was served by the official SDK, and its process ended.
+    /// The agent's process ended, and another one is not ours to start: the official SDK served it, or it had started this
+    /// server.
     #[error("the agent's process ended: {cause}")]
     Ended {
         /// How it ended, as in `signal 9 (SIGKILL)`.
@@ -150,40 +151,64 @@ async fn native(
             source,
         }
     })?;
-    let reason = OnceLock::new();
-    let end = async {
-        tokio::select! {
-            () = shutdown => {}
-            failed = does_not_load(&agent) => {
-                let _ = reason.set(failed);
-            }
-        }
+    let served = Serving {
+        agent: &agent,
+        listener,
+        settings: options.capacity.server(),
     };
-    let in_order = async {
-        let served = serve_agent(
-            Arc::new(agent.clone()),
-            listener,
-            options.capacity.server(),
-            end,
-        )
-        .await;
-        agent.stop(GRACE).await;
-        served
-    };
-    let served = tokio::select! {
-        served = in_order => served,
-        () = hurry => {
-            agent.kill().await;
-            Ok(())
-        }
-    };
-    served.map_err(|source| ServeError::System {
-        what: "the server failed",
-        source,
-    })?;
-    match reason.into_inner() {
+    let why = served.until(shutdown, hurry, does_not_load(&agent)).await?;
+    match why {
         Some(reason) => Err(ServeError::Load { reason }),
         None => Ok(()),
+    }
+}
+
+/// An agent in workers, and where it is served.
+pub(crate) struct Serving<'a> {
+    pub(crate) agent: &'a WorkerAgent,
+    pub(crate) listener: Listener,
+    pub(crate) settings: ServerSettings,
+}
+
+impl Serving<'_> {
+    /// Serves until `shutdown` completes, or until there is nothing left to serve: `over` then says why, which is returned.
+    pub(crate) async fn until(
+        self,
+        shutdown: impl Future<Output = ()> + Send,
+        hurry: impl Future<Output = ()> + Send,
+        over: impl Future<Output = String> + Send,
+    ) -> Result<Option<String>, ServeError> {
+        let Self {
+            agent,
+            listener,
+            settings,
+        } = self;
+        let reason = OnceLock::new();
+        let end = async {
+            tokio::select! {
+                () = shutdown => {}
+                why = over => {
+                    let _ = reason.set(why);
+                }
+            }
+        };
+        let in_order = async {
+            let served = serve_agent(Arc::new(agent.clone()), listener, settings, end).await;
+            agent.stop(GRACE).await;
+            served
+        };
+        let served = tokio::select! {
+            served = in_order => served,
+            () = hurry => {
+                agent.kill().await;
+                Ok(())
+            }
+        };
+        served.map_err(|source| ServeError::System {
+            what: "the server failed",
+            source,
+        })?;
+        Ok(reason.into_inner())
     }
 }
 

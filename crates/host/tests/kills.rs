@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::eventually;
 use crate::support::served::{Caller, Served};
 
-const AGENT: &str = r#"
+const AGENT: &str = r"
 import asyncio, os, time
 from bedrock_agentcore import BedrockAgentCoreApp
 
@@ -27,7 +27,7 @@ async def async_stream():
     for number in range(20):
         await asyncio.sleep(0.001)
         yield number
-"#;
+";
 
 const PLAIN: &str = r#"
 @app.entrypoint

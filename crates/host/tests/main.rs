@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+mod attach;
 mod back_pressure;
 mod binary;
 mod calls;

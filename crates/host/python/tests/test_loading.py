@@ -277,6 +277,15 @@ class Failing(unittest.TestCase):
         with Worker(agent("answer = lambda payload: 1"), place="--native-first", files=files) as worker:
             self.assertEqual(worker.result({}), "1")
 
+    def test_a_second_copy_of_ours_is_no_other_package(self):
+        # As the wheel installs it; the server brings the copy that it knows.
+        files = {
+            "bedrock_agentcore/__init__.py": "BedrockAgentCoreApp = None\n",
+            "_agentcore_worker/main.py": "",
+        }
+        with Worker(agent("answer = lambda payload: 1"), files=files) as worker:
+            self.assertEqual(worker.result({}), "1")
+
     def test_a_missing_file_is_an_error(self):
         with Worker(APP, "--app", "app", wait=False) as worker:
             worker.loaded.wait(10)

@@ -3,6 +3,7 @@
 //! A worker is started once and never again. Which worker a call goes to, and when a fresh one is started, is decided in
 //! `agent.rs`.
 
+mod attached;
 mod call;
 mod failures;
 mod greet;
@@ -35,6 +36,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use self::attached::Entrance;
 pub(crate) use self::failures::{of_a_death, shutting_down};
 pub(crate) use self::life::Death;
 pub use self::process::WorkerCommand;
@@ -83,7 +85,7 @@ pub(crate) struct Worker {
     calls: TaskTracker,
     numbers: AtomicU32,
     sockets: Mutex<Sockets>,
-    /// `None` if the process could not be started.
+    /// `None` if the process could not be started, or is not ours to end.
     group: Option<Group>,
     /// Cancelled when nothing of the process is left.
     gone: CancellationToken,
@@ -205,6 +207,9 @@ impl Worker {
 
     /// Lets the worker finish what it does, for a while, and gives it nothing more; then it is ended because of `cause`.
     pub(crate) fn retire(self: &Arc<Self>, cause: &'static str) {
+        if self.group.is_none() {
+            return self.stay(cause);
+        }
         if !self.calls.close() || self.dead().is_some() {
             return;
         }
@@ -266,8 +271,10 @@ impl Worker {
 
     /// Ends the worker: lets it finish what runs within `grace`, then TERM, then KILL. Returns when all of it is gone.
     pub(crate) async fn stop(&self, grace: Duration) {
-        let Some(group) = self.group else { return };
         self.stopping.store(true, Ordering::Relaxed);
+        let Some(group) = self.group else {
+            return self.let_go(grace).await;
+        };
         if self.is_loading() {
             group.signal(Signal::TERM);
         } else {
@@ -285,11 +292,9 @@ impl Worker {
 
     /// Ends the worker at once. Returns when all of it is gone.
     pub(crate) async fn kill(&self) {
-        if self.group.is_some() {
-            self.stopping.store(true, Ordering::Relaxed);
-            self.life.condemn("it was ended");
-            self.gone.cancelled().await;
-        }
+        self.stopping.store(true, Ordering::Relaxed);
+        self.life.condemn("it was ended");
+        self.gone.cancelled().await;
     }
 
     /// A connection is gone without which the worker cannot go on: ends it, unless it is ending.

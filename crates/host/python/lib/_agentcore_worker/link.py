@@ -6,7 +6,7 @@ A child that kept them would hide the end of this process from the server.
 from __future__ import annotations
 
 import os
-from socket import AF_UNIX, SOCK_STREAM, socket
+from socket import AF_UNIX, SHUT_RDWR, SOCK_STREAM, socket
 from threading import RLock
 
 from . import frames
@@ -85,6 +85,13 @@ class Control:
                 self._link.sendall(frames.frame(kind, 0, payload))
             except OSError:
                 pass
+
+    def shut(self) -> None:
+        """Ends the connection for both sides: the worker is over."""
+        try:
+            self._link.shutdown(SHUT_RDWR)
+        except OSError:
+            pass
 
     def receive(self, handle: Callable[[int, bytes], None]) -> None:
         """Hands every frame to `handle`, until the connection ends."""

@@ -274,6 +274,9 @@ class Worker:
             self._event_loop.cancel_tasks()
         # The thread in `serve` goes on, and with it the rest of the agent's file and the exit handlers.
         self._stopped.set()
+        self._end_by(deadline)
+
+    def _end_by(self, deadline: float) -> None:
         if not self._serving:
             _exit(0)
         time.sleep(max(deadline - time.monotonic(), 0.1))

@@ -66,21 +66,20 @@ class BedrockAgentCoreApp(Health, Routes):
         return func
 
     def run(self, port: int = 8080, host: Optional[str] = None, **kwargs: Any) -> None:
-        """Serves the agent, in a process that `agentcore` has started.
+        """Serves the agent: in a process that `agentcore` has started, or with a server that this process starts.
 
-        The address is the server's affair there: `port` and `host` say nothing. Returns when the server stops the
-        agent; and at once, to go on serving at the end of the file, if no entrypoint is registered yet.
+        The server of `agentcore` has its address already, and `port` and `host` say nothing there. Returns when the
+        server ends; and at once, to go on serving at the end of the file, if no entrypoint is registered yet.
         """
-        if _worker is None:
-            raise RuntimeError(
-                "`app.run()` needs the server, which is another program here: start the agent with "
-                "`agentcore serve agent.py` (the name of your file), or install the official `bedrock-agentcore` "
-                "package to serve it from Python"
-            )
         if kwargs:
             names = ", ".join(f"`{name}`" for name in sorted(kwargs))
             _log.emit(_log.WARNING, f"Options of `app.run()` that the native engine does not have: {names}")
-        _worker.run(self)
+        if _worker is not None:
+            _worker.run(self)
+        else:
+            from _agentcore_worker.attach import attach
+
+            attach(self, port, host)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answers one connection, as an ASGI application."""
