@@ -31,6 +31,8 @@ const FILES: &[(&str, &[u8])] = embedded![
     "lib/_agentcore_worker/main.py",
     "lib/_agentcore_worker/multiplex.py",
     "lib/_agentcore_worker/official.py",
+    "lib/_agentcore_worker/outlet.py",
+    "lib/_agentcore_worker/running.py",
     "lib/_agentcore_worker/threads.py",
     "lib/_agentcore_worker/worker.py",
     "lib/bedrock_agentcore/__init__.py",

@@ -11,8 +11,8 @@ from contextvars import copy_context
 from threading import Event, Thread, get_ident
 
 from bedrock_agentcore.runtime import _log
+from bedrock_agentcore.runtime._values import encode
 
-from .calls import event
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,6 +65,23 @@ class EventLoop:
             raise error
         return value
 
+    def tell_of_waits(self, tell: Callable[[bool], None]) -> bool:
+        """Has `tell` called before each wait of the loop, with whether it is a short one; returns whether it will be.
+
+        asyncio has no name for this moment: `call_soon` comes a whole turn later, with a system call of its own.
+        """
+        selector: Any = getattr(self.loop, "_selector", None)
+        wait = getattr(selector, "select", None)
+        if wait is None:
+            return False
+
+        def select(timeout: Optional[float] = None) -> Any:
+            tell(timeout is not None and timeout <= 0)
+            return wait(timeout)
+
+        selector.select = select
+        return True
+
     def cancel_tasks(self) -> None:
         """Cancels what still runs, and gives it a moment to clean up."""
         done = Event()
@@ -110,12 +127,16 @@ def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-async def pump(stream: AsyncIterator[Any], send: Callable[[bytes], Awaitable[None]]) -> Optional[BaseException]:
-    """Sends what a stream gives, closes it, and returns what it raised."""
+async def pump(
+    stream: AsyncIterator[Any], put: Callable[[bytes], bool], may_put: Callable[[], Awaitable[None]]
+) -> Optional[BaseException]:
+    """Hands what a stream gives to `put`, waiting with `may_put` when it refuses; closes it; returns what it raised."""
     error: Optional[BaseException] = None
     try:
-        async for item in stream:
-            await send(event(item))
+        async for value in stream:
+            item = encode(value)
+            while not put(item):
+                await may_put()
     except BaseException as raised:
         error = raised
     try:
