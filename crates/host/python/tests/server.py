@@ -35,6 +35,8 @@ class Link:
         self.connection = connection
         self.pending = b""
         self.lock = threading.Lock()
+        # Who holds it keeps the connection from being read.
+        self.paused = threading.Lock()
         _, _, payload = self.read()
         self.hello = json.loads(payload)
         self.role = self.hello["role"]
@@ -81,6 +83,8 @@ class Call:
         self.frames = queue.Queue()
         # Whether a call that moves to the loop is followed there at once.
         self.follows = True
+        # How many items were in each frame of the call that has come over the connection of the loop.
+        self.counts = []
 
     def next(self, patience=PATIENCE):
         if self.link.role == "loop":
@@ -215,9 +219,10 @@ class Worker:
 
     def invoke(self, payload=None, body=None, session="s1", headers=()):
         """Begins a call."""
-        self.number += 1
+        # The first call has the number 0, as the server's.
         number = self.number
-        meta = {"request_id": f"r{number}", "session_id": session, "headers": [list(pair) for pair in headers]}
+        self.number += 1
+        meta = {"request_id": f"r{self.number}", "session_id": session, "headers": [list(pair) for pair in headers]}
         meta = json.dumps(meta).encode()
         body = json.dumps(payload).encode() if body is None else body
         if self.ready["dispatch"] == "loop":
@@ -325,7 +330,8 @@ class Worker:
             frame = link.read()
             if frame is None:
                 break
-            kind, call, payload = frame
+            with link.paused:
+                kind, call, payload = frame
             if kind == STATUS:
                 self.statuses.put(json.loads(payload)["status"])
             elif kind == READY:
@@ -335,7 +341,19 @@ class Worker:
                 self.failure = json.loads(payload)
                 self.loaded.set()
             else:
-                self.calls[call].frames.put((kind, payload))
+                found = self.calls[call]
+                # Several items in one frame are the same as several frames, and are told apart by those who ask.
+                found.counts.append(1 if kind == ITEM else sum(1 for _ in items(payload)) if kind == ITEMS else 0)
+                for part in items(payload) if kind == ITEMS else [payload]:
+                    found.frames.put((ITEM if kind == ITEMS else kind, part))
+
+
+def items(payload):
+    """Yields the items of an ITEMS frame."""
+    while payload:
+        length = struct.unpack_from(">I", payload)[0]
+        yield payload[4 : 4 + length]
+        payload = payload[4 + length :]
 
 
 def answer_of(frames):

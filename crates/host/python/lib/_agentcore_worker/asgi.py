@@ -18,7 +18,7 @@ from bedrock_agentcore.runtime._values import BadPayload, decode
 from . import frames
 from .calls import error_reply, response_head
 from .frames import CHUNK, END, HEAD, MAX_PAYLOAD, OPEN, REQUEST, RESPONSE, ProtocolError, frame
-from .multiplex import _Running as Running
+from .running import Running
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

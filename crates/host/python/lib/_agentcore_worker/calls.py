@@ -113,9 +113,15 @@ def response_head(status: int, headers: Sequence[Sequence[str]]) -> bytes:
 def event(value: Any) -> bytes:
     """Returns what a stream sends for a value."""
     item = encode(value)
+    checked(item)
+    return item
+
+
+def checked(item: bytes) -> int:
+    """Returns the size of an event; raises if it does not fit into a frame."""
     if len(item) > MAX_PAYLOAD:
         raise ValueError(f"an event has {len(item)} bytes, more than the {MAX_PAYLOAD} that fit")
-    return item
+    return len(item)
 
 
 def stream_error(error: BaseException) -> Reply:

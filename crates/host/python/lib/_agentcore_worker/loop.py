@@ -10,15 +10,14 @@ import sys
 from threading import Event, Thread, get_ident
 
 from bedrock_agentcore.runtime import _log
-from bedrock_agentcore.runtime._runner import Gone, Threaded, kept, pump
+from bedrock_agentcore.runtime._runner import kept
+from bedrock_agentcore.runtime._values import encode
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
     from contextvars import Context
-    from typing import Any, Coroutine, Optional, Tuple
-
-__all__ = ["EventLoop", "Gone", "Threaded", "pump"]
+    from typing import Any, AsyncIterator, Awaitable, Callable, Coroutine, Optional
 
 # How long tasks that are cut off have for their `finally` blocks, in seconds.
 _CLEAN_UP = 1.0
@@ -59,6 +58,23 @@ class EventLoop:
         if error is not None:
             raise error
         return value
+
+    def tell_of_waits(self, tell: Callable[[bool], None]) -> bool:
+        """Has `tell` called before each wait of the loop, with whether it is a short one; returns whether it will be.
+
+        asyncio has no name for this moment: `call_soon` comes a whole turn later, with a system call of its own.
+        """
+        selector: Any = getattr(self.loop, "_selector", None)
+        wait = getattr(selector, "select", None)
+        if wait is None:
+            return False
+
+        def select(timeout: Optional[float] = None) -> Any:
+            tell(timeout is not None and timeout <= 0)
+            return wait(timeout)
+
+        selector.select = select
+        return True
 
     def cancel_tasks(self) -> None:
         """Cancels what still runs, and gives it a moment to clean up."""
@@ -103,3 +119,22 @@ def _loop() -> asyncio.AbstractEventLoop:
         except RuntimeError:
             pass
     return asyncio.new_event_loop()
+
+
+async def pump(
+    stream: AsyncIterator[Any], put: Callable[[bytes], bool], may_put: Callable[[], Awaitable[None]]
+) -> Optional[BaseException]:
+    """Hands what a stream gives to `put`, waiting with `may_put` when it refuses; closes it; returns what it raised."""
+    error: Optional[BaseException] = None
+    try:
+        async for value in stream:
+            item = encode(value)
+            while not put(item):
+                await may_put()
+    except BaseException as raised:
+        error = raised
+    try:
+        await stream.aclose()  # type: ignore[attr-defined]
+    except BaseException as raised:
+        error = error or raised
+    return error

@@ -8,6 +8,7 @@ from collections import deque
 from bedrock_agentcore.runtime import _log
 from bedrock_agentcore.runtime._answer import said
 from bedrock_agentcore.runtime._invocation import current
+from bedrock_agentcore.runtime._runner import Gone
 from bedrock_agentcore.runtime._scope import scope_of
 from bedrock_agentcore.runtime._values import encode
 
@@ -15,8 +16,7 @@ from . import frames
 from .asgi import Answer
 from .calls import error_reply, sound
 from .frames import ACCEPT, CLOSE, DISCONNECT, MAX_PAYLOAD, MESSAGE_IN, MESSAGE_OUT, TAKEN, ProtocolError, frame
-from .loop import Gone
-from .multiplex import _Running as Running
+from .running import Running
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -288,6 +288,8 @@ class Worker:
     def _forked(self) -> None:
         app_module._worker = None
         self.server.forget()
+        if self._multiplex is not None:
+            self._multiplex.outlet.start_again()
         if hasattr(self, "app"):
             self.app._status_listener = None
 
