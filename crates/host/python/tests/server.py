@@ -199,11 +199,11 @@ class Worker:
         self.errors.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def invoke(self, payload=None, body=None, session="s1", headers=()):
+    def invoke(self, payload=None, body=None, session="s1", headers=(), **meta):
         """Begins a call."""
         self.number += 1
         number = self.number
-        meta = {"request_id": f"r{number}", "session_id": session, "headers": [list(pair) for pair in headers]}
+        meta = {"request_id": f"r{number}", "session_id": session, "headers": [list(pair) for pair in headers], **meta}
         meta = json.dumps(meta).encode()
         body = json.dumps(payload).encode() if body is None else body
         if self.ready["dispatch"] == "loop":

@@ -38,7 +38,7 @@ class RequestContext:
     request_headers: Optional[Dict[str, str]]
     request: Any
     _invocation: Invocation
-    _body: bytes
+    _body: Optional[bytes]
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class RequestContext:
         self.request = request
 
     @classmethod
-    def _of(cls, invocation: Invocation, body: bytes = b"") -> RequestContext:
+    def _of(cls, invocation: Invocation, body: Optional[bytes] = None) -> RequestContext:
         # The other fields are filled in when a handler reads them.
         context = cls.__new__(cls)
         context.session_id = invocation.session_id
