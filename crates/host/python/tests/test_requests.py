@@ -40,7 +40,11 @@ class Requests(unittest.TestCase):
                     ("POST", "/invocations", b"{"): (400, json_type, None),
                     ("HEAD", "/ping", b""): (200, json_type, None),
                     ("GET", "/p%69ng", b""): (200, json_type, None),
-                    ("GET", "/invocations", b""): (405, {"allow": "POST", "content-type": "text/plain; charset=utf-8"}, None),
+                    ("GET", "/invocations", b""): (
+                        405,
+                        {"allow": "POST", "content-type": "text/plain; charset=utf-8"},
+                        None,
+                    ),
                     ("GET", "/none", b""): (404, {"content-type": "text/plain; charset=utf-8"}, b"Not Found"),
                 }
                 for request, (status, headers, body) in answers.items():
@@ -265,6 +269,24 @@ class Responses(unittest.TestCase):
                 self.assertEqual(worker.invoke("whole").all()[-1], (END, b""))
                 self.assertEqual(worker.stdout(), "")
                 self.assertLess(time.monotonic() - begun, 5)
+                wait_until(lambda worker=worker: worker.stdout() == "after\n")
+
+    def test_nobody_waits_for_the_background_of_a_whole_response(self):
+        body = """
+class Response:
+    status_code, raw_headers, body = 200, [], b"x"
+    async def __call__(self, scope, receive, send): ...
+    async def background(self):
+        await asyncio.sleep(0.3)
+        print("after")
+@app.entrypoint
+DEF invoke(payload): return Response() if payload else threading.current_thread().name
+"""
+        for source in both(body):
+            with Worker(source, "--max-threads", "1") as worker:
+                self.assertEqual(worker.answer(1)[0], RESPONSE)
+                worker.result(0)
+                self.assertEqual(worker.stdout(), "")
                 wait_until(lambda worker=worker: worker.stdout() == "after\n")
 
     def test_streams_are_what_they_were(self):

@@ -234,8 +234,22 @@ async def respond(running: Running, response: Any) -> Tuple[int, bytes]:
         return END, b""
 
 
+def go_on(events: EventLoop, background: Callable[[], Awaitable[None]]) -> None:
+    """Has the background task of a response run on the loop, from another thread."""
+
+    async def run() -> None:
+        try:
+            await background()
+        except BaseException as error:
+            _log.emit(_log.ERROR, "Background task of a response failed", error)
+
+    running = asyncio.run_coroutine_threadsafe(run(), events.loop)
+    _tasks.add(running)
+    running.add_done_callback(_tasks.discard)
+
+
 # What still runs, as asyncio itself remembers it weakly only: after a response has ended its background task goes on.
-_tasks: Set[asyncio.Task[None]] = set()
+_tasks: Set[Any] = set()
 
 
 def _start(answer: Answer, response: Any, invocation: Invocation, gone: asyncio.Event) -> asyncio.Task[None]:

@@ -120,6 +120,8 @@ class Connection(Running):
             raise RuntimeError(f"`{kind}` is no message of a WebSocket connection")
 
     def _accept(self, message: Message) -> None:
+        if self._is_accepted:
+            raise RuntimeError("the connection was accepted before")
         self._is_accepted = True
         headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in message.get("headers") or ()]
         answer = {"subprotocol": sound(message.get("subprotocol")), "headers": headers}

@@ -236,9 +236,7 @@ class _Exchange(Exchange):
         self.succeed()
         return _whole(200, _JSON, encode(value))
 
-    def error(
-        self, status: int, error: str, error_type: Optional[str] = None, details: Optional[str] = None
-    ) -> Answer:
+    def error(self, status: int, error: str, error_type: Optional[str] = None, details: Optional[str] = None) -> Answer:
         """Returns an answer that is an error."""
         return _whole(status, _JSON, compact(error_body(error, error_type, details)))
 
