@@ -82,3 +82,55 @@ impl Connection {
         response.await.map(|response| (response, over))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+
+    use super::*;
+    use crate::sandbox::client::Client;
+    use crate::sandbox::place::Place;
+
+    /// Asks for an upgrade where this is the answer, in one piece.
+    async fn answered(answer: &'static str) -> Upgraded {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        let connection = Client::new(Place::Socket(path)).reserve().await.unwrap();
+        let request = Request::get("/ws").body(RequestBody::empty()).unwrap();
+        connection.upgrade(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_comes_right_after_the_answer_is_kept() {
+        let answer = "HTTP/1.1 101 Yes\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nwelcome";
+        let Upgraded::Switched(_, mut raw) = answered(answer).await else {
+            panic!("it switched");
+        };
+        let mut rest = raw.early.to_vec();
+        raw.stream.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"welcome");
+    }
+
+    #[tokio::test]
+    async fn another_answer_is_one_with_a_body() {
+        for answer in [
+            "HTTP/1.1 403 No\r\ncontent-length: 3\r\n\r\nno\n",
+            "HTTP/1.1 403 No\r\nconnection: close\r\n\r\nno\n",
+        ] {
+            let Upgraded::Refused(response) = answered(answer).await else {
+                panic!("it refused");
+            };
+            assert_eq!(response.status(), StatusCode::FORBIDDEN);
+            let body = response.into_body().collect().await.unwrap();
+            assert_eq!(body.to_bytes(), "no\n", "{answer}");
+        }
+    }
+}
