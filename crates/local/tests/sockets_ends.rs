@@ -58,7 +58,7 @@ async fn an_agent_that_hangs_up_and_lives_is_no_end_of_its_sandbox() {
     let begun = Instant::now();
     assert_eq!(end_of(&mut socket).await, None);
     assert!(
-        begun.elapsed() < Duration::from_millis(1500),
+        begun.elapsed() < Duration::from_secs(2),
         "nobody waits for an end"
     );
     assert_eq!(door.pid("one").await, pid);
@@ -188,7 +188,7 @@ async fn a_sandbox_dies_though_nobody_reads_its_flood() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_websocket_keeps_its_session_by_what_passes_and_not_by_being_open() {
-    let idle = Duration::from_secs(1);
+    let idle = Duration::from_secs(2);
     let short = Limits {
         idle_timeout: idle,
         ..limits()
@@ -196,15 +196,15 @@ async fn a_websocket_keeps_its_session_by_what_passes_and_not_by_being_open() {
     let door = Running::limited(short).await;
     let mut socket = door.socket("one").await;
     let begun = Instant::now();
-    while begun.elapsed() < 3 * idle {
+    while begun.elapsed() < 2 * idle {
         assert_eq!(tell(&mut socket, "hi").await, "hi");
         // Frames without a message count too.
         socket.send(Message::Ping(vec![].into())).await.unwrap();
         sleep(idle / 5).await;
     }
-    let reason = "the sandbox of this session ended: idle for 1 second";
+    let reason = "the sandbox of this session ended: idle for 2 seconds";
     assert_eq!(end_of(&mut socket).await, Some((1001, reason.to_owned())));
-    let idle = EndCause::Idle { seconds: 1 };
+    let idle = EndCause::Idle { seconds: 2 };
     let is_end =
         |event: &Event| matches!(event, Event::SandboxEnded { cause, .. } if *cause == idle);
     eventually("the sandbox ends", || door.events().iter().any(is_end)).await;
