@@ -2,6 +2,7 @@
 //!
 //! A Python agent is served by this program; a Rust agent is built, and serves itself.
 
+mod capacity;
 mod child;
 
 use std::fmt;
@@ -12,11 +13,12 @@ use std::process::ExitCode;
 use std::sync::OnceLock;
 
 use agentcore_host::{
-    Capacity, EngineChoice, Interpreter, PythonAgent, ServeError, ServeOptions, unpack_python_package,
+    EngineChoice, Interpreter, PythonAgent, ServeError, ServeOptions, unpack_python_package,
 };
 use agentcore_runtime::{Address, LogSettings};
 use serde::Serialize;
 
+use self::capacity::CapacityArgs;
 use super::launch::{build, port, python_search};
 use super::signals::{Asked, Signals};
 use crate::config::entrypoint::{Search, Target};
@@ -60,7 +62,7 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "JSON", hide = true, conflicts_with = "python")]
     interpreter: Option<String>,
     #[command(flatten)]
-    capacity: Capacity,
+    capacity: CapacityArgs,
 }
 
 /// What will be served, and where.
@@ -196,7 +198,7 @@ impl Settings {
                     interpreter,
                     engine,
                     address: address.clone(),
-                    capacity,
+                    capacity: capacity.into(),
                     package_dir,
                     environment: None,
                 }))

@@ -1,4 +1,4 @@
-//! How much of an agent runs at once, and for how long: what `serve` takes as options and variables.
+//! How much of an agent runs at once, and for how long.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -8,19 +8,15 @@ use agentcore_runtime::{Limits, ServerSettings};
 /// How many invocations of a Python agent run at once, and how long each may take.
 ///
 /// For the native engine; the official SDK has none of these settings.
-#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capacity {
-    /// Processes that run the agent: a session always goes to the same one
-    #[arg(long, value_name = "N", env = "AGENTCORE_WORKERS", default_value = "1")]
+    /// Processes that run the agent, at least one: a session always goes to the same one. 1 by default.
     pub workers: NonZeroUsize,
-    /// Threads for handlers that are no coroutines, in each process [default: 256]
-    #[arg(long, value_name = "N", env = "AGENTCORE_THREADS")]
+    /// Threads for handlers that are no coroutines, in each process; 256 if there is nothing here.
     pub threads: Option<NonZeroUsize>,
-    /// Seconds until an invocation has to answer, or begin to stream [default: 900]
-    #[arg(long, value_name = "SECONDS", env = "AGENTCORE_INVOCATION_TIMEOUT", value_parser = seconds)]
+    /// How long an invocation may take to answer, or to begin to stream; 15 minutes if there is nothing here.
     pub invocation_timeout: Option<Duration>,
-    /// Seconds until a stream has to end [default: 3600]
-    #[arg(long, value_name = "SECONDS", env = "AGENTCORE_STREAM_TIMEOUT", value_parser = seconds)]
+    /// How long a stream may be; an hour if there is nothing here.
     pub stream_timeout: Option<Duration>,
 }
 
@@ -49,8 +45,12 @@ impl Capacity {
     }
 }
 
-/// Reads a positive number of seconds, a fraction allowed.
-fn seconds(text: &str) -> Result<Duration, String> {
+/// Reads a time as options and variables give it: a positive number of seconds, a fraction allowed.
+///
+/// # Errors
+///
+/// Says what was expected.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let parsed = text.parse().ok().filter(|seconds| *seconds > 0.0);
     let duration = parsed.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     duration.ok_or_else(|| "expected a positive number of seconds".to_owned())

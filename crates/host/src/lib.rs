@@ -13,6 +13,8 @@ mod attach;
 mod capacity;
 mod engine;
 mod fleet;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod interpreter;
 mod package;
 mod probe;
@@ -24,7 +26,7 @@ mod worker;
 
 pub use agent::WorkerAgent;
 pub use attach::{AttachOptions, attach};
-pub use capacity::Capacity;
+pub use capacity::{Capacity, seconds};
 pub use engine::{Decision, Engine, EngineChoice, SdkMissing, UnknownEngine};
 pub use interpreter::{FoundBy, Interpreter, InterpreterError, OLDEST, Search};
 pub use package::unpack_python_package;

@@ -6,12 +6,14 @@ use std::convert::Infallible;
 use std::env;
 use std::ffi::OsString;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use agentcore_host::{
     AttachOptions, Capacity, EngineChoice, Interpreter, PythonAgent, Search, ServeError,
-    ServeOptions, serve_until, unpack_python_package,
+    ServeOptions, seconds, serve_until, unpack_python_package,
 };
 use agentcore_runtime::{Address, LogSettings};
 use clap::{Args, Parser, Subcommand};
@@ -43,7 +45,7 @@ struct AttachArgs {
     #[arg(long)]
     host: Option<String>,
     #[command(flatten)]
-    capacity: Capacity,
+    capacity: CapacityArgs,
 }
 
 #[derive(Debug, Args)]
@@ -67,7 +69,41 @@ struct ServeArgs {
     #[arg(long, value_name = "FOLDER")]
     source_root: Option<PathBuf>,
     #[command(flatten)]
-    capacity: Capacity,
+    capacity: CapacityArgs,
+}
+
+/// How much of a Python agent runs at once, and for how long.
+#[derive(Debug, clap::Args)]
+struct CapacityArgs {
+    /// Processes that run the agent: a session always goes to the same one
+    #[arg(long, value_name = "N", env = "AGENTCORE_WORKERS", default_value = "1")]
+    workers: NonZeroUsize,
+    /// Threads for handlers that are no coroutines, in each process [default: 256]
+    #[arg(long, value_name = "N", env = "AGENTCORE_THREADS")]
+    threads: Option<NonZeroUsize>,
+    /// Seconds until an invocation has to answer, or begin to stream [default: 900]
+    #[arg(long, value_name = "SECONDS", env = "AGENTCORE_INVOCATION_TIMEOUT", value_parser = seconds)]
+    invocation_timeout: Option<Duration>,
+    /// Seconds until a stream has to end [default: 3600]
+    #[arg(long, value_name = "SECONDS", env = "AGENTCORE_STREAM_TIMEOUT", value_parser = seconds)]
+    stream_timeout: Option<Duration>,
+}
+
+impl From<CapacityArgs> for Capacity {
+    fn from(args: CapacityArgs) -> Self {
+        let CapacityArgs {
+            workers,
+            threads,
+            invocation_timeout,
+            stream_timeout,
+        } = args;
+        Self {
+            workers,
+            threads,
+            invocation_timeout,
+            stream_timeout,
+        }
+    }
 }
 
 /// The classes of exit codes that this program has, the same as the CLI's.
@@ -156,7 +192,7 @@ fn attach(args: AttachArgs, marks: &Marks) -> Result<(), Failed> {
     let (listen, docker) = (marks.listen.as_deref(), marks.docker_container.as_deref());
     let options = AttachOptions {
         address: address(host, port, listen, docker)?,
-        capacity,
+        capacity: capacity.into(),
         tell: Box::new(std::io::stdout()),
         orders: Box::new(std::io::stdin()),
     };
@@ -241,7 +277,7 @@ fn resolve(args: ServeArgs, marks: Marks, cache: &Path) -> Result<ServeOptions, 
         interpreter,
         engine,
         address,
-        capacity,
+        capacity: capacity.into(),
         package_dir,
         environment: None,
     })

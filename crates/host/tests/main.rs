@@ -10,6 +10,7 @@ mod cancel;
 mod containment;
 mod death;
 mod interpreter;
+mod kills;
 mod load;
 mod misbehaviour;
 mod python;

@@ -232,10 +232,11 @@ class Failing(unittest.TestCase):
         self.assertNotIn("_agentcore_worker", printed)
 
     def test_what_the_native_engine_lacks_is_said_where_it_is_declared(self):
-        kind, error, printed, _ = self.failure(APP + "@app.websocket\nasync def ws(websocket, context): ...\n")
+        files = {"starlette.py": "raise ImportError('none')"}
+        kind, error, printed, _ = self.failure(APP + "app.add_middleware(object)\n", files=files)
         self.assertEqual(kind, "RuntimeError")
         self.assertIn("engine: sdk", error)
-        self.assertIn("@app.websocket", printed)
+        self.assertIn("`add_middleware` needs Starlette", printed)
 
     def test_a_module_of_the_official_package_has_a_hint(self):
         _, error, printed, _ = self.failure("from bedrock_agentcore.memory import MemoryClient\n")

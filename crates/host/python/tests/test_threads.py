@@ -37,7 +37,7 @@ class InThreads(unittest.TestCase):
             for name, call in calls.items():
                 frames = call.all()
                 parts = [json.loads(body) for _, body in frames if body]
-                expected = [name, f"r{call.number}"]
+                expected = [name, f"r{call.number + 1}"]
                 self.assertEqual(parts, [expected] * (items or 1), worker.stderr())
             wait_until(lambda: len([line for line in worker.messages() if line == "inside"]) == 2 * (items or 1))
             for line in worker.log():

@@ -249,7 +249,10 @@ impl Worker {
                 sleep(Duration::from_millis(1)).await;
             }
         });
-        came.await.map_err(|_| NotTaken)
+        tokio::select! {
+            came = came => came.map_err(|_| NotTaken),
+            _ = self.life.death() => Err(NotTaken),
+        }
     }
 
     /// Returns the status that the worker told last. Never waits.

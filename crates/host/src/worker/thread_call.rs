@@ -124,7 +124,13 @@ impl ThreadCall {
             (Ok(mux), Some(ticket)) => mux.adopt(self.id, ticket),
             _ => None,
         };
-        adopted.ok_or_else(|| failures::of_the_protocol("no loop connection for a call that moves"))
+        match adopted {
+            Some(call) => Ok(call),
+            None => Err(match self.worker.life.death_within(LAST_BREATH).await {
+                Some(death) => failures::of_a_death(&death),
+                None => failures::of_the_protocol("no loop connection for a call that moves"),
+            }),
+        }
     }
 
     /// Gives up the connection: the worker did on it what it should not.

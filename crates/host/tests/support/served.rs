@@ -27,6 +27,12 @@ pub(crate) struct Served {
     pub(crate) serving: JoinHandle<Result<(), ServeError>>,
 }
 
+/// A caller of a served file.
+pub(crate) struct Caller {
+    url: String,
+    client: reqwest::Client,
+}
+
 impl Served {
     pub(crate) fn start(code: &str) -> Self {
         Self::start_as(code, None)
@@ -96,8 +102,15 @@ impl Served {
     }
 
     fn invocation(&self, body: &str) -> reqwest::RequestBuilder {
-        let url = format!("{}/invocations", self.url);
-        self.client.post(url).body(body.to_owned())
+        self.caller().invocation(body)
+    }
+
+    /// Somebody who can call it from another task, once it is bound.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            url: format!("{}/invocations", self.url),
+            client: self.client.clone(),
+        }
     }
 
     /// Asks in a session.
@@ -128,6 +141,16 @@ impl Served {
             .await
             .unwrap()
             .unwrap()
+    }
+}
+
+impl Caller {
+    pub(crate) async fn post(&self, body: &str) -> reqwest::Response {
+        self.invocation(body).send().await.unwrap()
+    }
+
+    fn invocation(&self, body: &str) -> reqwest::RequestBuilder {
+        self.client.post(&self.url).body(body.to_owned())
     }
 }
 

@@ -11,7 +11,7 @@ from bedrock_agentcore.runtime import _log
 
 from . import frames
 from .calls import AsyncGenerator, Call, Coroutine, Generator, event, stream_error
-from .frames import END, INVOKE, ITEM, MOVED, RESPONSE, STREAM, ProtocolError, frame
+from .frames import END, HEAD, INVOKE, ITEM, MOVED, RESPONSE, STREAM, ProtocolError, frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,6 +156,9 @@ class _HandlerThread:
                 if type(result) is Generator:
                     return self._stream(number, call, result)
                 kind, payload = call.result(result)
+                if kind == HEAD:
+                    # It sends itself, which is done on the loop.
+                    return self._move(number, call, result)
         except BaseException as error:
             # Also SystemExit and its like: they end the call, not the worker.
             kind, payload = call.failure(error)

@@ -32,6 +32,10 @@ _ONLY_OFFICIAL = frozenset(
 
 
 def __getattr__(name: str) -> object:
+    if name == "WebSocketDisconnect":
+        from ._websocket import wanted_disconnect
+
+        return wanted_disconnect()
     if name in _ONLY_OFFICIAL:
         raise ImportError(
             f"`bedrock_agentcore.runtime.{name}` is in the official `bedrock-agentcore` package, not in the native "

@@ -59,7 +59,10 @@ def encode(value: Any) -> bytes:
     if type(value) is str:
         return quoted(value).encode("utf-8", "backslashreplace")
     # `backslashreplace` writes a lone surrogate as `\ud800`, which is how JSON writes it too.
-    return text(value).encode("utf-8", "backslashreplace")
+    try:
+        return "".join(_chunks(value, 0)).encode("utf-8", "backslashreplace")
+    except (TypeError, ValueError, RecursionError):
+        return text(value).encode("utf-8", "backslashreplace")
 
 
 def text(value: Any) -> str:

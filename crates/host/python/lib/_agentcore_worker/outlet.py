@@ -1,0 +1,211 @@
+"""What leaves over the connection of the event loop: frames of all calls, and items of streams.
+
+What comes now and then goes out at once. What comes faster goes out together: a system call and a wake-up of the
+server for each item would cost more than the item. Nothing stays here while the loop waits, and what a handler that
+blocks the loop would keep back, a thread sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from threading import Lock, Thread
+from time import perf_counter, sleep
+
+from .frames import ITEM, ITEMS, frame, head, u32, u32_at
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from socket import socket
+    from typing import Callable, Deque, Dict, List, Optional, Tuple
+
+    from .loop import EventLoop
+
+# How long things may wait for company, in seconds, and how many must have come so closely before one has to.
+_HOLD = 0.000_25
+_ALONE = 4
+# An item of so many bytes needs no company, and several would not fit into a frame.
+_LARGE = 64 * 1024
+# What may wait for the server to read, over all calls, before streams are held back: bytes, and things after them.
+_MAX_UNSENT = 256 * 1024
+_MAX_WAITING = 512
+# Stands in place of the number of a call for what is a frame already.
+_FRAME = -1
+# How long a loop that is blocked may keep something back, in seconds, and after how many such times the thread that
+# looks after that goes to sleep.
+_BLOCKED = 0.005
+_TIMES = 20
+
+
+class Outlet:
+    """The way out. Used on the loop only."""
+
+    def __init__(self, events: EventLoop, link: socket, lost: Callable[[], None]) -> None:
+        self._loop = events.loop
+        self._link = link
+        self._fd = link.fileno()
+        self._lost = lost
+        self.start_again()
+        # What waits for company: items, with the number of their call, and frames. Anybody may add to it; who takes
+        # from it holds the lock.
+        self._waiting: Deque[Tuple[int, bytes]] = deque()
+        # When something was sent last, and how many things came in quick succession.
+        self._last = 0.0
+        self._row = 0
+        # What the connection has not taken, and whether streams have to wait for it.
+        self._unsent = bytearray()
+        self.is_full = False
+        self._room: Optional[asyncio.Future[None]] = None
+        self._watch = _Watch(self)
+        # On a loop that does not say when it waits, everything goes out at once.
+        self._hold = _HOLD if events.tell_of_waits(self._before_a_wait) else 0.0
+
+    def start_again(self) -> None:
+        """Forgets who is at it, in a forked child: a thread that held the lock is not there."""
+        self._lock = Lock()
+
+    def send(self, data: bytes) -> None:
+        """Sends a frame."""
+        self.item(_FRAME, data)
+
+    def item(self, number: int, data: bytes) -> None:
+        """Sends an item of a stream."""
+        self._waiting.append((number, data))
+        if perf_counter() - self._last >= self._hold:
+            if len(self._waiting) == 1:
+                self._row = 0
+            self._flush()
+        elif self._row < _ALONE:
+            self._row += 1
+            self._flush()
+        elif not self._watch.is_awake:
+            self._watch.wake()
+
+    async def room(self) -> None:
+        """Waits until less is unsent."""
+        while self.is_full:
+            if self._room is None:
+                self._room = self._loop.create_future()
+            await asyncio.shield(self._room)
+
+    def flush_if_blocked(self) -> bool:
+        """Sends what a blocked loop keeps back, from another thread; returns whether to ask again soon."""
+        since = perf_counter() - self._last
+        waits = bool(self._waiting) and not self._unsent
+        if waits and since >= _BLOCKED:
+            self._flush(True)
+        return waits or since < _BLOCKED
+
+    def _before_a_wait(self, is_short: bool) -> None:
+        if self._waiting and not (is_short and perf_counter() - self._last < _HOLD):
+            self._flush()
+
+    def _flush(self, from_outside: bool = False) -> None:
+        with self._lock:
+            if self._unsent:
+                # The connection is full; what waits for it gets company meanwhile.
+                self.is_full = self.is_full or len(self._waiting) > _MAX_WAITING
+                return
+            if not self._waiting:
+                return
+            data = self._taken()
+            self._last = perf_counter()
+            try:
+                sent = self._link.send(data)
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError:
+                # If it is the server's end, the control connection ends the worker.
+                self._lost()
+                return
+            if sent < len(data):
+                self.is_full = len(data) - sent > _MAX_UNSENT
+                self._unsent += memoryview(data)[sent:]
+                add = self._loop.call_soon_threadsafe if from_outside else self._loop.call_soon
+                add(self._loop.add_writer, self._fd, self._on_writable)
+
+    def _taken(self) -> bytes:
+        """Takes what waits, as frames: of the items of a call one, as long as nothing else of it comes between."""
+        waiting = self._waiting
+        if len(waiting) == 1:
+            number, data = waiting.popleft()
+            return data if number == _FRAME else frame(ITEM, number, data)
+        taken: List[bytes] = []
+        items: Dict[int, List[bytes]] = {}
+        for _ in range(len(waiting)):
+            number, data = waiting.popleft()
+            if number != _FRAME and len(data) < _LARGE:
+                if number in items:
+                    items[number].append(data)
+                else:
+                    items[number] = [data]
+                continue
+            if items:
+                # What comes after items of its call must not overtake them.
+                call = u32_at(data, 5)[0] if number == _FRAME else number
+                before = items.pop(call, None)
+                if before is not None:
+                    taken.append(_packed(call, before))
+            taken.append(data if number == _FRAME else frame(ITEM, number, data))
+        for number, rest in items.items():
+            taken.append(_packed(number, rest))
+        return taken[0] if len(taken) == 1 else b"".join(taken)
+
+    def _on_writable(self) -> None:
+        with self._lock:
+            try:
+                sent = self._link.send(self._unsent)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                self._loop.remove_writer(self._fd)
+                return
+            del self._unsent[:sent]
+            if self._unsent:
+                return
+            self._loop.remove_writer(self._fd)
+        if self._waiting:
+            self._flush()
+        self.is_full = len(self._unsent) > _MAX_UNSENT
+        if self._room is not None and not self.is_full:
+            self._room.set_result(None)
+            self._room = None
+
+
+class _Watch:
+    """A thread that is awake while things come in quick succession, and sends them if the loop is blocked."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self._asleep = Lock()
+        self._asleep.acquire()
+        self.is_awake = False
+        self._thread: Optional[Thread] = None
+
+    def wake(self) -> None:
+        """Has the thread look, now and as long as something comes."""
+        self.is_awake = True
+        if self._thread is None:
+            self._thread = Thread(target=self._run, name="agentcore-outlet", daemon=True)
+            self._thread.start()
+        else:
+            self._asleep.release()
+
+    def _run(self) -> None:
+        while True:
+            quiet = 0
+            while quiet < _TIMES:
+                sleep(_BLOCKED)
+                quiet = 0 if self._outlet.flush_if_blocked() else quiet + 1
+            self.is_awake = False
+            if not self._outlet.flush_if_blocked():
+                # Who has found this thread awake in between has left something; who finds it asleep wakes it.
+                self._asleep.acquire()
+
+
+def _packed(number: int, items: List[bytes]) -> bytes:
+    if len(items) == 1:
+        return frame(ITEM, number, items[0])
+    parts = [part for item in items for part in (u32(len(item)), item)]
+    parts.insert(0, head(ITEMS, number, sum(map(len, parts))))
+    return b"".join(parts)
