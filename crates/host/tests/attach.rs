@@ -50,8 +50,11 @@ impl Started {
         fs::create_dir(path("tmp")).unwrap();
         let port = free_port();
         let mut command = Command::new("python3");
+        command.args(args);
+        if args.contains(&"bedrock_agentcore") {
+            command.arg(format!("--port={port}"));
+        }
         command
-            .args(args)
             .current_dir(home.path())
             .env_clear()
             .env("PATH", real_path())
@@ -144,89 +147,105 @@ impl Drop for Started {
     }
 }
 
+/// Whether the Python of the tests is between two versions.
+fn python_is(first: &str, last: &str) -> bool {
+    let code = "import sys; v = '.'.join(map(str, sys.version_info[:3])); print(sys.argv[1] <= v <= sys.argv[2])";
+    let output = Command::new("python3")
+        .args(["-c", code, first, last])
+        .output();
+    output.unwrap().stdout == b"True\n"
+}
+
 fn package() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("python/lib")
 }
 
-#[tokio::test]
-async fn every_way_to_start_serves_and_ends_in_order() {
-    let plain = agent(ECHO);
-    let several = "other = BedrockAgentCoreApp()\n@other.entrypoint\ndef second(payload):\n    return 'other'\n";
-    let several = plain.replace("if __name__", &format!("{several}if __name__"));
-    let is_async = agent(&ECHO.replace("def", "async def"));
-    let by_entrypoint = agent_with(ECHO, "invoke.run(port=PORT)");
-    let in_a_loop = agent_with(
-        ECHO,
-        "import asyncio\nasync def main():\n    app.run(port=PORT)\nasyncio.run(main())",
-    );
-    let before = agent_with(&format!("app.run(port=PORT)\ntime.sleep(0.2)\n{ECHO}"), "");
-    let runpy = "import runpy, sys\nrunpy.run_path('agent.py', run_name='__main__')";
-    let ways: [(&str, &str, &[&str]); 13] = [
-        ("the file", &plain, &["agent.py"]),
-        ("the module", &plain, &["-m", "agent"]),
-        ("an async handler", &is_async, &["agent.py"]),
-        ("run() of the entrypoint", &by_entrypoint, &["agent.py"]),
-        ("run() in an event loop", &in_a_loop, &["agent.py"]),
-        ("run() before the entrypoint", &before, &["agent.py"]),
-        ("another program", &plain, &["-c", runpy]),
-        ("a profiler", &plain, &["-m", "cProfile", "agent.py"]),
+/// What is started, with the arguments of Python for it, and what it answers.
+type Way = (&'static str, String, &'static [&'static str], &'static str);
+
+fn ways() -> Vec<Way> {
+    const FILE: &[&str] = &["agent.py"];
+    const OURS: &[&str] = &["-m", "bedrock_agentcore", "agent.py"];
+    const OTHER: &[&str] = &["-m", "bedrock_agentcore", "agent.py:other"];
+    const RUNPY: &str = "import runpy\nrunpy.run_path('agent.py', run_name='__main__')";
+    let plain = || agent(ECHO);
+    let ran_by = |run: &str| agent_with(ECHO, run);
+    let other = "other = BedrockAgentCoreApp()\n@other.entrypoint\ndef second(payload):\n    return 'other'";
+    let in_a_loop =
+        "import asyncio\nasync def main():\n    app.run(port=PORT)\nasyncio.run(main())";
+    let before = format!("app.run(port=PORT)\ntime.sleep(0.2)\n{ECHO}");
+    let is_async = ECHO.replace("def", "async def");
+    let pdb = &["-m", "pdb", "-c", "continue", "agent.py"];
+    vec![
+        ("the file", plain(), FILE, "[1]"),
+        ("the module", plain(), &["-m", "agent"], "[1]"),
+        ("an async handler", agent(&is_async), FILE, "[1]"),
+        (
+            "its own run()",
+            ran_by("invoke.run(port=PORT)"),
+            FILE,
+            "[1]",
+        ),
+        ("in an event loop", ran_by(in_a_loop), FILE, "[1]"),
+        ("run() comes first", agent_with(&before, ""), FILE, "[1]"),
+        ("another program", plain(), &["-c", RUNPY], "[1]"),
+        (
+            "a profiler",
+            plain(),
+            &["-m", "cProfile", "agent.py"],
+            "[1]",
+        ),
         (
             "a tracer",
-            &plain,
+            plain(),
             &["-m", "trace", "--listfuncs", "agent.py"],
+            "[1]",
         ),
+        ("a debugger", plain(), pdb, "[1]"),
         (
-            "a debugger",
-            &plain,
-            &["-m", "pdb", "-c", "continue", "agent.py"],
+            "optimised",
+            plain(),
+            &["-OO", "-X", "utf8", "agent.py"],
+            "[1]",
         ),
-        (
-            "our own module",
-            &plain,
-            &["-m", "bedrock_agentcore", "agent.py"],
-        ),
+        ("our module", plain(), OURS, "[1]"),
         (
             "one app of several",
-            &several,
-            &["-m", "bedrock_agentcore", "agent.py:other"],
+            agent(&format!("{ECHO}\n{other}")),
+            OTHER,
+            "\"other\"",
         ),
-        ("optimised", &plain, &["-OO", "-X", "utf8", "agent.py"]),
-    ];
-    let served = ways.map(|(name, code, args)| async move {
-        let port_flag = free_port().to_string();
-        let is_ours = args.contains(&"bedrock_agentcore");
-        let mut args = args.to_vec();
-        if is_ours {
-            args.extend(["--port", &port_flag]);
-        }
-        let mut started = Started::python(code, &args);
-        if is_ours {
-            started.url = format!("http://127.0.0.1:{port_flag}");
-        }
-        started.healthy().await;
-        let expected = if name == "one app of several" {
-            json!("other")
-        } else {
-            json!([1])
-        };
-        let answer = started.ask(json!([1])).await;
-        assert_eq!(
-            answer,
-            (200, expected.to_string()),
-            "{name}: {}",
-            started.wrote("err")
-        );
-        started.signal(Signal::TERM);
-        let (status, out, err) = started.ended().await;
-        assert!(status.success(), "{name}: {status} {err}");
-        assert!(!err.contains("Traceback"), "{name}: {err}");
-        if name == "a tracer" {
-            assert!(
-                out.contains("funcname: invoke"),
-                "the handler was not traced: {out}"
-            );
-        }
-    });
+    ]
+}
+
+#[tokio::test]
+async fn every_way_to_start_serves_and_ends_in_order() {
+    let all = ways().into_iter();
+    // There, no thread can be started after the end of the file (gh-113964).
+    let is_barred = |name| name == "run() comes first" && python_is("3.12.0", "3.12.1");
+    let served =
+        all.filter(|(name, ..)| !is_barred(*name))
+            .map(|(name, code, args, answer)| async move {
+                let started = Started::python(&code, args);
+                started.healthy().await;
+                let answered = started.ask(json!([1])).await;
+                assert_eq!(
+                    answered,
+                    (200, answer.to_owned()),
+                    "{name}: {}",
+                    started.wrote("err")
+                );
+                started.signal(Signal::TERM);
+                let (status, out, err) = started.ended().await;
+                assert!(status.success(), "{name}: {status} {err}");
+                assert!(!err.contains("Traceback"), "{name}: {err}");
+                if name == "a tracer" {
+                    assert!(
+                        out.contains("funcname: invoke"),
+                        "the handler was not traced: {out}"
+                    );
+                }
+            });
     join_all(served).await;
 }
 
@@ -296,13 +315,10 @@ async fn a_killed_agent_is_an_error_of_its_calls_and_the_end_of_its_server() {
         let (code, body) = call.await.unwrap();
         assert_eq!(code, 500, "{body}");
         assert!(body.contains("WorkerDied"), "{body}");
+        let said = "error: the agent's process ended: it closed its connection\n";
+        eventually(async || started.wrote("err").ends_with(said)).await;
         let (status, _, err) = started.ended().await;
-        assert_eq!(status.signal(), Some(9));
-        let last = err.lines().last().unwrap();
-        assert_eq!(
-            last, "error: the agent's process ended: it closed its connection",
-            "{err}"
-        );
+        assert_eq!(status.signal(), Some(9), "{err}");
     }
 }
 
@@ -339,7 +355,7 @@ async fn the_end_of_the_program_is_the_end_of_its_server() {
     assert!(!err.contains("rror"), "{err}");
 
     // In a thread nobody hears a signal to the process, which ends it as any other.
-    let waits = in_a_thread.replace(", daemon=True", "");
+    let waits = in_a_thread.replace(".start()", ".start()\ntime.sleep(60)");
     let started = Started::python(&agent_with(ECHO, &waits), &["agent.py"]);
     started.healthy().await;
     started.signal(Signal::TERM);
@@ -376,6 +392,23 @@ async fn the_environment_has_the_last_word_on_the_address() {
     started.signal(Signal::TERM);
     started.url = format!("http://127.0.0.1:{port}");
     assert!(started.ended().await.0.success());
+}
+
+#[tokio::test]
+async fn a_handler_beyond_its_limit_costs_that_call_and_not_the_process() {
+    let started = Started::python_with(&agent(SLOW), &["agent.py"], |command| {
+        command
+            .env("AGENTCORE_INVOCATION_TIMEOUT", "0.2")
+            .env("AGENTCORE_THREADS", "2");
+    });
+    started.healthy().await;
+    assert_eq!(started.ask(json!(60)).await.0, 504);
+    eventually(async || started.wrote("err").contains("The agent's process goes on")).await;
+    assert_eq!(started.ask(json!(0)).await, (200, "0".to_owned()));
+    started.signal(Signal::TERM);
+    let (status, out, err) = started.ended().await;
+    assert!(status.success(), "{err}");
+    assert_eq!(out, "after run\n");
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ def wheel(folder, name, version, files):
     with zipfile.ZipFile(path, "w") as archive:
         for file, content in files.items():
             entry = zipfile.ZipInfo(file)
-            entry.external_attr = (0o755 if "/scripts/" in file else 0o644) << 16
+            entry.external_attr = (0o100755 if "/scripts/" in file else 0o100644) << 16
             archive.writestr(entry, content)
     return path
 

@@ -51,9 +51,9 @@ def attach(app: BedrockAgentCoreApp, port: int, host: Optional[str]) -> None:
 def _begin(port: int, host: Optional[str]) -> Attached:
     process = ServerProcess.start(_arguments(port, host), _interrupts_are_somebody_elses())
     # Taken out: a server that the agent starts for itself has another address.
-    os.environ.pop(LISTEN_VARIABLE, None)
+    listen = os.environ.pop(LISTEN_VARIABLE, None)
     try:
-        worker = Attached(process)
+        worker = Attached(process, listen)
         worker.begin(None)
     except BaseException:
         process.end()
@@ -87,10 +87,11 @@ def _is_of_a_debugger(handler: Handler) -> bool:
 class Attached(Worker):
     """The worker that has started its server."""
 
-    def __init__(self, process: ServerProcess) -> None:
+    def __init__(self, process: ServerProcess, listen: Optional[str]) -> None:
         server = Server(process.socket, process.token)
         super().__init__(server, Control(server), process.max_threads or MAX_THREADS)
         self._process = process
+        self._told_address = listen
         self._signals = _Signals(process)
         # Whether the end that comes is the one that was asked for.
         self._is_told = False
@@ -160,6 +161,8 @@ class Attached(Worker):
             self._process.close()
         self._signals.give_back()
         atexit.unregister(self._process.end)
+        if self._told_address is not None:
+            os.environ.setdefault(LISTEN_VARIABLE, self._told_address)
         if self._failure is not None:
             return f"the server of the agent was ended: {self._failure}"
         if self._is_told or status == 0:
