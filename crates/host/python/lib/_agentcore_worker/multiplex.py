@@ -16,6 +16,7 @@ from .frames import CANCEL, CREDIT, END, INVOKE, RESPONSE, STREAM, ProtocolError
 from .loop import EventLoop, Threaded, pump
 from .outlet import Outlet
 from .running import Running
+from .stall import Stalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Multiplex:
         self.outlet = Outlet(loop, link, lambda: worker.unwritable(link))
         self.send = self.outlet.send
         self.calls: Dict[int, Running] = {}
+        self._stalls = Stalls(worker, loop, self.calls).watch
         link.setblocking(False)
         self._loop.call_soon_threadsafe(self._loop.add_reader, self._fd, self._on_readable)
 
@@ -63,6 +65,8 @@ class Multiplex:
     def begin(self, running: Running) -> None:
         """Begins to answer a call."""
         # A copy for each call: what one sets, the next does not see.
+        if not self._stalls.is_awake:
+            self._stalls.wake()
         context = running.context or self._worker.context.copy()
         running.task = context.run(self._loop.create_task, self._answer(running))
 
