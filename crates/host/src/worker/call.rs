@@ -3,6 +3,7 @@
 use agentcore_runtime::{Body, EventStream, Failure, Outcome, StreamItem};
 use bytes::Bytes;
 use futures_util::stream;
+use http::header::CONTENT_LENGTH;
 
 use super::NotTaken;
 use super::failures;
@@ -68,7 +69,19 @@ impl Call {
             Ok(Reply::Result(body)) => Outcome::Json(body),
             Ok(Reply::Error(error)) => Outcome::Failed(failures::of_the_agent(error)),
             Ok(Reply::Response(head, body)) => responded(head, Body::from(body)),
-            Ok(Reply::Head(head)) => responded(head, self.into_body()),
+            Ok(Reply::Head(head)) => {
+                let length = failures::content_length(&head);
+                match responded(head, self.into_body()) {
+                    Outcome::Response(mut response) => {
+                        // Of a body in pieces only the agent knows how long it will be.
+                        if let Some(length) = length {
+                            response.headers_mut().insert(CONTENT_LENGTH, length);
+                        }
+                        Outcome::Response(response)
+                    }
+                    failed => failed,
+                }
+            }
             Ok(Reply::Stream) => Outcome::Events(self.into_events()),
             Ok(_) => {
                 self.give_up();

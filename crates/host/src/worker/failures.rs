@@ -1,6 +1,7 @@
 //! What callers are told: the failures that the agent reports, and those that are about its worker.
 
 use agentcore_runtime::{Body, Failure, StatusCode};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue, Response};
 
 use super::life::Death;
@@ -107,11 +108,20 @@ pub(crate) fn response(head: ResponseHead, body: Body) -> Result<Response<Body>,
     Ok(response)
 }
 
+/// The length that the agent states for a body that follows.
+pub(crate) fn content_length(head: &ResponseHead) -> Option<HeaderValue> {
+    let (_, stated) = head
+        .headers
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str()))?;
+    Some(HeaderValue::from(stated.parse::<u64>().ok()?))
+}
+
 /// The server says itself how long a body is and how it is sent; a second opinion would break the connection.
 fn is_the_servers(name: &HeaderName) -> bool {
     [
         http::header::CONNECTION,
-        http::header::CONTENT_LENGTH,
+        CONTENT_LENGTH,
         http::header::TRANSFER_ENCODING,
         http::header::UPGRADE,
         HeaderName::from_static("keep-alive"),

@@ -129,14 +129,15 @@ def _convert(value: Any) -> Any:
 
 
 def _record(value: Any) -> Any:
-    """Returns what a dataclass is: its fields; where these are no JSON as they are, its own text, or what its `repr` shows.
+    """Returns what a dataclass is: its fields; where these are no JSON, its own text, or what its `repr` shows.
 
     The reference then sends the text of any dataclass. Results of frameworks are made to be read as text, and keep in
     hidden fields what is not for the caller.
     """
     from dataclasses import asdict, fields
 
-    has_text = type(value).__str__ is not object.__str__
+    own: Any = type(value).__str__
+    has_text = own is not object.__str__
     shown = [field.name for field in fields(value) if field.repr]
     if has_text or len(shown) < len(fields(value)):
         try:
