@@ -217,12 +217,13 @@ class Worker:
         self.errors.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def invoke(self, payload=None, body=None, session="s1", headers=()):
+    def invoke(self, payload=None, body=None, session="s1", headers=(), **meta):
         """Begins a call."""
         # The first call has the number 0, as the server's.
         number = self.number
         self.number += 1
-        meta = {"request_id": f"r{self.number}", "session_id": session, "headers": [list(pair) for pair in headers]}
+        described = {"request_id": f"r{self.number}", "session_id": session}
+        meta = {**described, "headers": [list(pair) for pair in headers], **meta}
         meta = json.dumps(meta).encode()
         body = json.dumps(payload).encode() if body is None else body
         if self.ready["dispatch"] == "loop":
@@ -248,12 +249,13 @@ class Worker:
         return self._open(Socket, OPEN, {"method": "GET", "target": target}, headers, session)
 
     def _open(self, kind, frame, meta, headers, session, body=b""):
+        number = self.number
         self.number += 1
         wait_until(lambda: self.loop is not None)
-        call = self.calls[self.number] = kind(self, self.number, self.loop)
+        call = self.calls[number] = kind(self, number, self.loop)
         meta.update(request_id=f"r{self.number}", session_id=session, headers=[list(pair) for pair in headers])
         meta = json.dumps(meta).encode()
-        self.loop.write(frame, self.number, struct.pack(">I", len(meta)) + meta + body)
+        self.loop.write(frame, number, struct.pack(">I", len(meta)) + meta + body)
         return call
 
     def fetch(self, *request, **options):

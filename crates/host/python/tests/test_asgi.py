@@ -110,7 +110,9 @@ class Answers(unittest.TestCase):
             status_code, raw_headers = 201, []
 
             async def __call__(self, scope, receive, send):
-                await send({"type": "http.response.start", "status": 201, "headers": [(b"x-a", scope["method"].encode())]})
+                await send(
+                    {"type": "http.response.start", "status": 201, "headers": [(b"x-a", scope["method"].encode())]}
+                )
                 await send({"type": "http.response.body", "body": b"made"})
 
         async def later(payload):
@@ -254,7 +256,9 @@ class Contexts(unittest.TestCase):
                 self.assertEqual(json.loads(body[6:] if body.startswith("data: ") else body), expected)
 
     def test_a_request_without_ids_gets_one(self):
-        app = serving(lambda payload: [BedrockAgentCoreContext.get_request_id(), BedrockAgentCoreContext.get_session_id()])
+        app = serving(
+            lambda payload: [BedrockAgentCoreContext.get_request_id(), BedrockAgentCoreContext.get_session_id()]
+        )
         request_id, session_id = json.loads(run(fetch(app, 1))[2])
         self.assertRegex(request_id, r"^[0-9a-f]{8}-[0-9a-f]{4}-4")
         self.assertIsNone(session_id)

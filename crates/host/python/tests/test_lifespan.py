@@ -4,7 +4,7 @@ import json
 import time
 import unittest
 
-from agents import agent, both
+from agents import both
 from server import STOP, Worker, wait_until
 
 LIFESPAN = """
@@ -35,7 +35,12 @@ def stop(worker, grace=5000):
 
 class Lifespan(unittest.TestCase):
     def test_it_begins_before_the_first_call_and_ends_after_the_last(self):
-        for source in both(living(after="print('end', asyncio.current_task() is task)", before="task = asyncio.current_task()\nprint('start')")):
+        for source in both(
+            living(
+                after="print('end', asyncio.current_task() is task)",
+                before="task = asyncio.current_task()\nprint('start')",
+            )
+        ):
             with Worker(source) as worker:
                 self.assertFalse(worker.ready["asgi"])
                 self.assertEqual(worker.stdout(), "start\n")
@@ -56,7 +61,10 @@ class Lifespan(unittest.TestCase):
             self.assertEqual([json.loads(call.all()[-1][1])[0] for call in calls], [0, 1, 2, 3])
 
     def test_a_failure_is_a_failure_to_load(self):
-        for before, kind in (("raise ValueError('no database')", "ValueError"), ("raise SystemExit(3)", "RuntimeError")):
+        for before, kind in (
+            ("raise ValueError('no database')", "ValueError"),
+            ("raise SystemExit(3)", "RuntimeError"),
+        ):
             with Worker(both(living(before))[0]) as worker:
                 self.assertEqual(worker.failure["error_type"], kind)
                 self.assertEqual(worker.ended(), 1)
@@ -97,10 +105,14 @@ class Lifespan(unittest.TestCase):
             stop(worker)
             self.assertEqual(worker.ended(), 0)
             line = worker.line(0)
-            self.assertEqual((line["message"], line["errorMessage"]), ("The end of the agent's lifespan failed", "no disk"))
+            self.assertEqual(
+                (line["message"], line["errorMessage"]), ("The end of the agent's lifespan failed", "no disk")
+            )
 
     def test_calls_finish_before_the_end(self):
-        source = both(living())[0].replace("return [", "print('begun')\n    time.sleep(0.3)\n    print('done')\n    return [")
+        source = both(living())[0].replace(
+            "return [", "print('begun')\n    time.sleep(0.3)\n    print('done')\n    return ["
+        )
         with Worker(source) as worker:
             call = worker.invoke(1)
             wait_until(lambda: worker.stdout() == "start\nbegun\n")

@@ -25,7 +25,7 @@ def official_version():
 HAS_PEERS = official_version() == OFFICIAL and importlib.util.find_spec("httpx") is not None
 
 # Run by either package; prints what it has answered.
-PROGRAM = r'''
+PROGRAM = r"""
 import json, logging, sys, warnings
 warnings.simplefilter("ignore")
 from bedrock_agentcore import BedrockAgentCoreApp
@@ -107,6 +107,8 @@ HEADERS = {
     "x-one": "é".encode("latin-1"), "x-amz-date": "no", "x-amzn-bedrock-agentcore-runtime-custom-a": "yes",
 }
 
+PATHS = ["/ping", "/ping/", "/ping//", "/invocations/?a=1", "/", "/ws", "/ws/", "/x", "/p%69ng", "/Ping"]
+
 told = {}
 for debug in (False, True):
     for handler in (act, act_later, None):
@@ -119,7 +121,8 @@ for debug in (False, True):
         def ask(method, path, body=None, **options):
             response = client.request(method, path, content=body, **options)
             case = f"{debug} {handler and handler.__name__} {method} {path} {body}"
-            told[case] = [response.status_code, sorted(response.headers.multi_items()), response.content.decode("latin-1")]
+            headers = sorted(response.headers.multi_items())
+            told[case] = [response.status_code, headers, response.content.decode("latin-1")]
 
         for body in BODIES + [json.dumps(action).encode() for action in ACTIONS]:
             ask("POST", "/invocations", body)
@@ -127,7 +130,7 @@ for debug in (False, True):
         for action in DEBUG:
             ask("POST", "/invocations", json.dumps({"_agent_core_app_action": action}).encode())
         for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"):
-            for path in ("/ping", "/ping/", "/ping//", "/invocations/?a=1", "/", "/ws", "/ws/", "/x", "/p%69ng", "/Ping"):
+            for path in PATHS:
                 ask(method, path)
             if method != "POST":
                 ask(method, "/invocations")
@@ -150,7 +153,7 @@ for debug in (False, True):
         connect(None, "/other")
 
 print(json.dumps(told))
-'''
+"""
 
 
 def answers(official):

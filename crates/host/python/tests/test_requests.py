@@ -1,11 +1,12 @@
 """Requests that the agent answers itself, and responses that send themselves, as frames. Without Starlette."""
 
 import json
+import random
 import time
 import unittest
 
 from agents import agent, both
-from server import CHUNK, END, ERROR, HEAD, RESPONSE, STREAM, Worker, wait_until
+from server import CHUNK, END, ERROR, HEAD, LAST, RESPONSE, STREAM, Worker, wait_until
 
 # A subclass with something of its own around everything is asked for every request.
 WRAPPED = """
@@ -40,7 +41,11 @@ class Requests(unittest.TestCase):
                     ("POST", "/invocations", b"{"): (400, json_type, None),
                     ("HEAD", "/ping", b""): (200, json_type, None),
                     ("GET", "/p%69ng", b""): (200, json_type, None),
-                    ("GET", "/invocations", b""): (405, {"allow": "POST", "content-type": "text/plain; charset=utf-8"}, None),
+                    ("GET", "/invocations", b""): (
+                        405,
+                        {"allow": "POST", "content-type": "text/plain; charset=utf-8"},
+                        None,
+                    ),
                     ("GET", "/none", b""): (404, {"content-type": "text/plain; charset=utf-8"}, b"Not Found"),
                 }
                 for request, (status, headers, body) in answers.items():
@@ -160,6 +165,62 @@ finally:
             call.all()
             self.assertEqual(worker.stdout(), "cut\n")
 
+    def test_a_request_that_is_cut_before_it_has_begun_ends_too(self):
+        for source in both(WRAPPED + ECHO + "\n@app.websocket\nasync def handle(websocket, context): await forever"):
+            with Worker(source) as worker:
+                for begin in (lambda: worker.request("POST", "/invocations", b"1"), worker.open):
+                    calls = [begin() for _ in range(50)]
+                    for call in calls:
+                        call.cancel(1)
+                    for call in calls:
+                        call.all()
+
+    def test_callers_who_come_and_go_leave_nothing_behind(self):
+        body = """
+from collections import Counter
+opened = Counter()
+@app.entrypoint
+async def invoke(payload):
+    opened["stream"] += 1
+    try:
+        for number in range(400):
+            yield number
+            if number % 50 == 0: await asyncio.sleep(0.001)
+    finally:
+        opened["stream"] -= 1
+@app.websocket
+async def handle(websocket, context):
+    opened["socket"] += 1
+    try:
+        await websocket.accept()
+        async for text in websocket.iter_text(): await websocket.send_text(text)
+    finally:
+        opened["socket"] -= 1
+async def own(scope, receive, send):
+    await start(send)
+    await body(send, str(sum(opened.values())).encode())
+"""
+        chance = random.Random(1)
+        with Worker(agent(WRAPPED + body)) as worker:
+            calls = []
+            for _ in range(200):
+                if chance.random() < 0.6:
+                    calls.append(worker.request("POST", "/invocations", b"1"))
+                else:
+                    calls.append(worker.open())
+                    for _ in range(chance.randrange(64)):
+                        calls[-1].say("m")
+                for call in chance.sample(calls, min(3, len(calls))):
+                    chance.choice([call.cancel, lambda call=call: call.cancel(1), lambda call=call: call.allow(99)])()
+            for call in calls:
+                call.allow(1000)
+                call.cancel()
+            for call in calls:
+                while call.next()[0] not in LAST:
+                    pass
+            wait_until(lambda: worker.fetch("GET", "/own")[2] == b"0")
+            self.assertEqual([line for line in worker.log() if line["level"] != "INFO"], [])
+
     def test_handlers_run_where_they_always_do(self):
         body = "@app.entrypoint\nDEF invoke(payload):\n    return threading.current_thread().name"
         names = []
@@ -265,6 +326,24 @@ class Responses(unittest.TestCase):
                 self.assertEqual(worker.invoke("whole").all()[-1], (END, b""))
                 self.assertEqual(worker.stdout(), "")
                 self.assertLess(time.monotonic() - begun, 5)
+                wait_until(lambda worker=worker: worker.stdout() == "after\n")
+
+    def test_nobody_waits_for_the_background_of_a_whole_response(self):
+        body = """
+class Response:
+    status_code, raw_headers, body = 200, [], b"x"
+    async def __call__(self, scope, receive, send): ...
+    async def background(self):
+        await asyncio.sleep(0.3)
+        print("after")
+@app.entrypoint
+DEF invoke(payload): return Response() if payload else threading.current_thread().name
+"""
+        for source in both(body):
+            with Worker(source, "--max-threads", "1") as worker:
+                self.assertEqual(worker.answer(1)[0], RESPONSE)
+                worker.result(0)
+                self.assertEqual(worker.stdout(), "")
                 wait_until(lambda worker=worker: worker.stdout() == "after\n")
 
     def test_streams_are_what_they_were(self):

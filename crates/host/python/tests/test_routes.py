@@ -270,7 +270,8 @@ import contextlib
 @contextlib.asynccontextmanager
 async def lifespan(app):
     yield {"db": 3}
-app = BedrockAgentCoreApp(lifespan=lifespan, middleware=[Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"])])
+cors = Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=["*"])
+app = BedrockAgentCoreApp(lifespan=lifespan, middleware=[cors])
 @app.entrypoint
 DEF invoke(payload, context):
     SLEEP(0.01)

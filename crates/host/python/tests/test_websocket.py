@@ -1,6 +1,5 @@
 """WebSocket connections: the handler's object in this process, and the frames of a worker."""
 
-import asyncio
 import json
 import logging
 import struct
@@ -280,7 +279,8 @@ await websocket.receive_text()
 """.replace("gate", "websocket.app.state.gate")
         )
         source = source.replace("@app.entrypoint", "app.state.gate = asyncio.Event()\n@app.entrypoint")
-        source = source.replace("def invoke(payload): return payload", "async def invoke(payload): app.state.gate.set()")
+        opening = "async def invoke(payload): app.state.gate.set()"
+        source = source.replace("def invoke(payload): return payload", opening)
         with Worker(source) as worker:
             socket = worker.open()
             socket.accepted()

@@ -11,7 +11,7 @@ from struct import error as StructError
 from bedrock_agentcore.runtime import _log
 from bedrock_agentcore.runtime._answer import said
 from bedrock_agentcore.runtime._invocation import Invocation, current
-from bedrock_agentcore.runtime._runner import Gone, Runner
+from bedrock_agentcore.runtime._runner import Gone, Runner, send_itself
 from bedrock_agentcore.runtime._scope import scope_of
 from bedrock_agentcore.runtime._values import BadPayload, decode
 
@@ -56,6 +56,8 @@ def take(link: Multiplex, worker: Worker, kind: int, number: int, payload: memor
     # A copy for each: what one sets, the next does not see.
     create_task = asyncio.get_running_loop().create_task
     running.task = worker.context.copy().run(create_task, running.serve(worker.app))
+    # Also for a task that is cancelled before it has begun.
+    running.task.add_done_callback(lambda _: running.finish(asyncio.CancelledError()))
 
 
 class LoopRunner(Runner):
@@ -93,6 +95,10 @@ class Request(Running):
         except BaseException as raised:
             # Also SystemExit and its like: they end the call, not the loop.
             error = raised
+        self.finish(error)
+
+    def finish(self, error: Optional[BaseException]) -> None:
+        """Ends the call, if the app has not."""
         self._answer.finish(error, self.is_gone)
 
     def leave(self) -> None:
@@ -234,8 +240,22 @@ async def respond(running: Running, response: Any) -> Tuple[int, bytes]:
         return END, b""
 
 
+def go_on(events: EventLoop, background: Callable[[], Awaitable[None]]) -> None:
+    """Has the background task of a response run on the loop, from another thread."""
+
+    async def run() -> None:
+        try:
+            await background()
+        except BaseException as error:
+            _log.emit(_log.ERROR, "Background task of a response failed", error)
+
+    running = asyncio.run_coroutine_threadsafe(run(), events.loop)
+    _tasks.add(running)
+    running.add_done_callback(_tasks.discard)
+
+
 # What still runs, as asyncio itself remembers it weakly only: after a response has ended its background task goes on.
-_tasks: Set[asyncio.Task[None]] = set()
+_tasks: Set[Any] = set()
 
 
 def _start(answer: Answer, response: Any, invocation: Invocation, gone: asyncio.Event) -> asyncio.Task[None]:
@@ -246,7 +266,7 @@ def _start(answer: Answer, response: Any, invocation: Invocation, gone: asyncio.
     async def run() -> None:
         error: Optional[BaseException] = None
         try:
-            await response(scope_of(invocation), receive, answer.send)
+            await send_itself(response, scope_of(invocation), receive, answer.send)
         except BaseException as raised:
             error = raised
         answer.finish(error, gone.is_set() or isinstance(error, asyncio.CancelledError))
@@ -254,6 +274,8 @@ def _start(answer: Answer, response: Any, invocation: Invocation, gone: asyncio.
     task = asyncio.get_running_loop().create_task(run())
     _tasks.add(task)
     task.add_done_callback(_tasks.discard)
+    # Also for a task that is cancelled before it has begun.
+    task.add_done_callback(lambda _: answer.finish(asyncio.CancelledError(), True))
     return task
 
 

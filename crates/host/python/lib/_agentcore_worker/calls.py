@@ -51,12 +51,12 @@ class Call(Exchange):
             self.invocation = Invocation(meta["request_id"], meta["session_id"], meta["headers"], meta)
         except (BadPayload, KeyError, TypeError, StructError) as error:
             raise ProtocolError("the description of a call cannot be read") from error
-        self.payload = self.refusal = self.bad = self.success = None
-        known = _answer._prepared
-        # A copy, for `context.request`: handlers without a context have no way to ask for it.
-        self.body = bytes(view[body:]) if known is not None and known.context else b""
+        self.payload = self.body = self.refusal = self.bad = self.success = None
+        raw: Any = view[body:]
+        if _answer.keeps_bodies:
+            self.body = raw = bytes(raw)
         try:
-            self.payload = decode(view[body:])
+            self.payload = decode(raw)
         except BadPayload as bad:
             self.bad = bad
 
@@ -73,9 +73,7 @@ class Call(Exchange):
         self.success = f"Invocation completed successfully ({perf_counter() - self.started:.3f}s)"
         return RESULT, body
 
-    def error(
-        self, status: int, error: str, error_type: Optional[str] = None, details: Optional[str] = None
-    ) -> Reply:
+    def error(self, status: int, error: str, error_type: Optional[str] = None, details: Optional[str] = None) -> Reply:
         """Returns an answer that is an error."""
         return error_reply(status, error, error_type, details)
 

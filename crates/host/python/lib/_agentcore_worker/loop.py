@@ -35,6 +35,10 @@ class EventLoop:
         self._thread.start()
         self._started.wait()
 
+    def ident(self) -> int:
+        """Returns the number of its thread."""
+        return self._thread.ident or 0
+
     def blocking(self) -> ThreadPoolExecutor:
         """Returns threads for what would block the loop. Asked on the loop only."""
         if self._blocking is None:
@@ -51,7 +55,7 @@ class EventLoop:
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Runs a coroutine from another thread, in a copy of that thread's context, and waits for its result."""
-        if get_ident() == self._thread.ident:
+        if get_ident() == self.ident():
             coroutine.close()
             raise RuntimeError("the event loop cannot wait for itself")
         value, error = asyncio.run_coroutine_threadsafe(kept(coroutine), self.loop).result()

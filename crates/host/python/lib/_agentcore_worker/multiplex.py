@@ -18,6 +18,7 @@ from .frames import ProtocolError, frame
 from .loop import EventLoop, pump
 from .outlet import Outlet
 from .running import Running
+from .stall import Stalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Multiplex:
         self.outlet = Outlet(loop, link, lambda: worker.unwritable(link))
         self.send = self.outlet.send
         self.calls: Dict[int, Running] = {}
+        self._stalls = Stalls(worker, loop, self.calls).watch
         link.setblocking(False)
         self._loop.call_soon_threadsafe(self._loop.add_reader, self._fd, self._on_readable)
 
@@ -65,6 +67,8 @@ class Multiplex:
     def begin(self, running: Running) -> None:
         """Begins to answer a call."""
         # A copy for each call: what one sets, the next does not see.
+        if not self._stalls.is_awake:
+            self._stalls.wake()
         context = running.context or self._worker.context.copy()
         running.task = context.run(self._loop.create_task, self._answer(running))
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from threading import Lock, Thread
+from threading import Lock
 from time import perf_counter, sleep
 
 from .frames import ITEM, ITEMS, frame, head, u32, u32_at
+from .watch import Watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Outlet:
         self._unsent = bytearray()
         self.is_full = False
         self._room: Optional[asyncio.Future[None]] = None
-        self._watch = _Watch(self)
+        self._quiet = 0
+        self._watch = Watch("agentcore-outlet", self._look_after)
         # On a loop that does not say when it waits, everything goes out at once.
         self._hold = _HOLD if events.tell_of_waits(self._before_a_wait) else 0.0
 
@@ -88,13 +90,15 @@ class Outlet:
                 self._room = self._loop.create_future()
             await asyncio.shield(self._room)
 
-    def flush_if_blocked(self) -> bool:
-        """Sends what a blocked loop keeps back, from another thread; returns whether to ask again soon."""
+    def _look_after(self) -> bool:
+        """Sends what a blocked loop keeps back, from a thread of its own, while things come in quick succession."""
+        sleep(_BLOCKED)
         since = perf_counter() - self._last
         waits = bool(self._waiting) and not self._unsent
         if waits and since >= _BLOCKED:
             self._flush(True)
-        return waits or since < _BLOCKED
+        self._quiet = 0 if waits or since < _BLOCKED else self._quiet + 1
+        return self._quiet < _TIMES
 
     def _before_a_wait(self, is_short: bool) -> None:
         if self._waiting and not (is_short and perf_counter() - self._last < _HOLD):
@@ -170,37 +174,6 @@ class Outlet:
         if self._room is not None and not self.is_full:
             self._room.set_result(None)
             self._room = None
-
-
-class _Watch:
-    """A thread that is awake while things come in quick succession, and sends them if the loop is blocked."""
-
-    def __init__(self, outlet: Outlet) -> None:
-        self._outlet = outlet
-        self._asleep = Lock()
-        self._asleep.acquire()
-        self.is_awake = False
-        self._thread: Optional[Thread] = None
-
-    def wake(self) -> None:
-        """Has the thread look, now and as long as something comes."""
-        self.is_awake = True
-        if self._thread is None:
-            self._thread = Thread(target=self._run, name="agentcore-outlet", daemon=True)
-            self._thread.start()
-        else:
-            self._asleep.release()
-
-    def _run(self) -> None:
-        while True:
-            quiet = 0
-            while quiet < _TIMES:
-                sleep(_BLOCKED)
-                quiet = 0 if self._outlet.flush_if_blocked() else quiet + 1
-            self.is_awake = False
-            if not self._outlet.flush_if_blocked():
-                # Who has found this thread awake in between has left something; who finds it asleep wakes it.
-                self._asleep.acquire()
 
 
 def _packed(number: int, items: List[bytes]) -> bytes:

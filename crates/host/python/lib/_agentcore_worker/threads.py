@@ -223,7 +223,7 @@ class _HandlerThread:
         return alive and self._send(kind, number, payload)
 
     def _run_background(self, background: Any) -> None:
-        try:
-            self._worker.event_loop().run(background())
-        except BaseException as error:
-            _log.emit(_log.ERROR, "Background task of a response failed", error)
+        from .asgi import go_on
+
+        # Not waited for: to the server the connection is idle, and the next call must not wait either.
+        go_on(self._worker.event_loop(), background)

@@ -62,7 +62,7 @@ class Connection(Running):
         except BaseException as raised:
             # Also SystemExit and its like: they end the connection, not the loop.
             error = raised
-        self._finish(error)
+        self.finish(error)
 
     def take(self, kind: int, payload: memoryview) -> None:
         """Takes a frame from the client."""
@@ -108,7 +108,7 @@ class Connection(Running):
             return
         if self._is_over:
             raise RuntimeError(f"`{kind}` comes after the connection was closed")
-        if self._left is not None and kind != "websocket.close":
+        if self._left is not None and kind == "websocket.send":
             raise OSError("the client has closed the connection")
         if kind == "websocket.accept":
             self._accept(message)
@@ -120,6 +120,8 @@ class Connection(Running):
             raise RuntimeError(f"`{kind}` is no message of a WebSocket connection")
 
     def _accept(self, message: Message) -> None:
+        if self._is_accepted:
+            raise RuntimeError("the connection was accepted before")
         self._is_accepted = True
         headers = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in message.get("headers") or ()]
         answer = {"subprotocol": sound(message.get("subprotocol")), "headers": headers}
@@ -160,7 +162,8 @@ class Connection(Running):
         if self.link.calls.pop(self.number, None) is not None:
             self.link.send(frame(kind, self.number, payload))
 
-    def _finish(self, error: Optional[BaseException]) -> None:
+    def finish(self, error: Optional[BaseException]) -> None:
+        """Closes the connection, if the app has not."""
         is_cut = isinstance(error, (asyncio.CancelledError, OSError)) and self._left is not None
         if error is not None and not is_cut:
             _log.emit(_log.ERROR, "WebSocket handler failed", error)

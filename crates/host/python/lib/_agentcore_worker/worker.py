@@ -266,10 +266,11 @@ class Worker:
         deadline = time.monotonic() + grace
         # What has to be cut off cleans up before the time is over: the server ends the process then.
         clean_up = 0 if self._event_loop is None else min(_CLEAN_UP, grace / 3)
-        while self._is_busy() and time.monotonic() < deadline - clean_up:
+        last = deadline - clean_up * (1 if self._lifespan is None else 2)
+        while self._is_busy() and time.monotonic() < last:
             time.sleep(0.01)
         if self._lifespan is not None:
-            self._lifespan.end(max(deadline - clean_up - time.monotonic(), clean_up))
+            self._lifespan.end(deadline - clean_up - time.monotonic())
         if self._event_loop is not None:
             self._event_loop.cancel_tasks()
         # The thread in `serve` goes on, and with it the rest of the agent's file and the exit handlers.

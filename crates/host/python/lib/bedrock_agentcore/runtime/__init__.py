@@ -6,6 +6,10 @@ from .app import BedrockAgentCoreApp
 from .context import BedrockAgentCoreContext, RequestContext
 from .models import PingStatus
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._websocket import WebSocketDisconnect as WebSocketDisconnect
+
 __all__ = ["BedrockAgentCoreApp", "BedrockAgentCoreContext", "PingStatus", "RequestContext"]
 
 _ONLY_OFFICIAL = frozenset(

@@ -39,7 +39,7 @@ class Exchange:
     __slots__ = ("bad", "body", "invocation", "payload", "refusal", "started", "success")
 
     bad: Optional[BadPayload]
-    body: bytes
+    body: Optional[bytes]
     invocation: Invocation
     payload: Any
     refusal: Any
@@ -50,9 +50,7 @@ class Exchange:
         """Returns the answer for what a handler returned, if that is no stream."""
         raise NotImplementedError
 
-    def error(
-        self, status: int, error: str, error_type: Optional[str] = None, details: Optional[str] = None
-    ) -> Any:
+    def error(self, status: int, error: str, error_type: Optional[str] = None, details: Optional[str] = None) -> Any:
         """Returns an answer that is an error."""
         raise NotImplementedError
 
@@ -153,14 +151,17 @@ class Exchange:
 
 _MISSING: Any = object()
 _prepared: Optional[Handler] = None
+# Whether somebody could ask for the body of a request: a handler without a context has no way to.
+keeps_bodies = False
 
 
 def prepared(function: Callable[..., Any]) -> Handler:
     """Returns the handler of a function; looked at once, as long as it stays the same function."""
-    global _prepared
+    global _prepared, keeps_bodies
     known = _prepared
     if known is None or known.function is not function:
         known = _prepared = Handler(function)
+        keeps_bodies = known.context != NO_CONTEXT
     return known
 
 

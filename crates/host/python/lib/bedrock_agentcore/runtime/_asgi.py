@@ -14,7 +14,7 @@ from . import _log
 from ._answer import STREAMS, AsyncGenerator, Exchange, error_body, error_event, is_response
 from ._invocation import current
 from ._request import Request
-from ._runner import Gone, Runner, Threaded, pump
+from ._runner import Gone, Runner, Threaded, pump, send_itself
 from ._scope import invocation_of, path_in, url_of
 from ._values import BadPayload, compact, decode, encode
 from ._websocket import connect, is_disconnect, is_open
@@ -113,7 +113,7 @@ class Invocations(_Endpoint):
                 return
             elif is_response(result):
                 exchange.log_response(result.status_code)
-                await result(scope, receive, send)
+                await send_itself(result, scope, receive, send)
                 return
             else:
                 answer = exchange.result(result)
@@ -236,9 +236,7 @@ class _Exchange(Exchange):
         self.succeed()
         return _whole(200, _JSON, encode(value))
 
-    def error(
-        self, status: int, error: str, error_type: Optional[str] = None, details: Optional[str] = None
-    ) -> Answer:
+    def error(self, status: int, error: str, error_type: Optional[str] = None, details: Optional[str] = None) -> Answer:
         """Returns an answer that is an error."""
         return _whole(status, _JSON, compact(error_body(error, error_type, details)))
 

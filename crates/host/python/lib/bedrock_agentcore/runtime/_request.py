@@ -211,9 +211,9 @@ class Connection:
 class Request(Connection):
     """The request that a handler answers. Its body has been read."""
 
-    def __init__(self, scope: Scope, body: bytes = b"") -> None:
+    def __init__(self, scope: Scope, body: Optional[bytes]) -> None:
         super().__init__(scope)
-        self._body = body
+        self._body = body or b""
 
     @property
     def method(self) -> str:

@@ -177,7 +177,9 @@ class Routes:
 
     def _has_lifespan(self) -> bool:
         """Returns whether there is something to do before the first request or after the last."""
-        return self._lifespan is not None or bool(self._event_handlers) or self._answers_itself()
+        # Also Starlette's own, which an agent may have set, and that of a middleware.
+        has_own = self._lifespan is not None or bool(self._event_handlers)
+        return has_own or self._starlette is not None or self._answers_itself()
 
     def _declare(self, what: str, late: bool = False) -> Any:
         if not late:

@@ -99,6 +99,16 @@ async def pump(
     return error
 
 
+async def send_itself(response: Any, scope: Any, receive: Any, send: Any) -> None:
+    """Has a response send itself, and closes what it sends from, which Starlette leaves to the garbage collector."""
+    try:
+        await response(scope, receive, send)
+    finally:
+        close = getattr(getattr(response, "body_iterator", None), "aclose", None)
+        if close is not None:
+            await close()
+
+
 class Threaded:
     """A plain generator as an async one: each step runs in a thread, and no step runs beside another."""
 

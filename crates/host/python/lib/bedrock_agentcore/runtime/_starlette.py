@@ -45,6 +45,12 @@ class Application(Starlette):  # type: ignore[misc]
 
         self.add_middleware(BaseHTTPMiddleware, dispatch=function)
 
+    def build_middleware_stack(self) -> Any:
+        """Puts the middleware around the routes."""
+        # It may have changed since.
+        self.debug = self._app.debug
+        return super().build_middleware_stack()
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answers one connection."""
         scope["app"] = self._app

@@ -40,7 +40,7 @@ class RequestContext:
     request_headers: Optional[Dict[str, str]]
     request: Any
     _invocation: Invocation
-    _body: bytes
+    _body: Optional[bytes]
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class RequestContext:
         self.request = request
 
     @classmethod
-    def _of(cls, invocation: Invocation, body: bytes = b"") -> RequestContext:
+    def _of(cls, invocation: Invocation, body: Optional[bytes] = None) -> RequestContext:
         # The other fields are filled in when a handler reads them.
         context = cls.__new__(cls)
         context.session_id = invocation.session_id
