@@ -18,7 +18,7 @@ use crate::LOGGER;
 use crate::agent::WorkerAgent;
 use crate::capacity::Capacity;
 use crate::serve::{ServeError, Serving};
-use crate::worker::Entrance;
+use crate::worker::{Death, Entrance, GONE};
 
 /// Tells this process to end in order.
 const STOP: u8 = b's';
@@ -90,13 +90,14 @@ pub async fn attach(
 
     let orders = Orders::from(orders);
     let over = async {
-        tokio::select! {
-            how = worker.ended() => how,
+        let death = tokio::select! {
+            death = worker.ended() => death,
             () = starter_ends(&orders) => {
                 worker.is_gone();
                 worker.ended().await
             }
-        }
+        };
+        over(&death)
     };
     let shutdown = either(shutdown, orders.stop.cancelled());
     let hurry = either(hurry, orders.kill.cancelled());
@@ -105,10 +106,7 @@ pub async fn attach(
         listener,
         settings: capacity.server(),
     };
-    match serving.until(shutdown, hurry, over).await? {
-        Some(cause) => Err(ServeError::Ended { cause }),
-        None => Ok(()),
-    }
+    serving.until(shutdown, hurry, over).await
 }
 
 fn say(tell: &mut dyn Write, told: &Told) -> io::Result<()> {
@@ -116,6 +114,16 @@ fn say(tell: &mut dyn Write, told: &Told) -> io::Result<()> {
     line.push(b'\n');
     tell.write_all(&line)?;
     tell.flush()
+}
+
+/// What the end of the only worker means.
+fn over(death: &Death) -> ServeError {
+    let cause = death.cause.clone();
+    if death.loaded || cause == GONE {
+        ServeError::Ended { cause }
+    } else {
+        ServeError::Load { reason: cause }
+    }
 }
 
 async fn either(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {

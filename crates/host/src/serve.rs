@@ -156,11 +156,7 @@ async fn native(
         listener,
         settings: options.capacity.server(),
     };
-    let why = served.until(shutdown, hurry, does_not_load(&agent)).await?;
-    match why {
-        Some(reason) => Err(ServeError::Load { reason }),
-        None => Ok(()),
-    }
+    served.until(shutdown, hurry, does_not_load(&agent)).await
 }
 
 /// An agent in workers, and where it is served.
@@ -171,13 +167,13 @@ pub(crate) struct Serving<'a> {
 }
 
 impl Serving<'_> {
-    /// Serves until `shutdown` completes, or until there is nothing left to serve: `over` then says why, which is returned.
+    /// Serves until `shutdown` completes, or until there is nothing left to serve: `over` then says why.
     pub(crate) async fn until(
         self,
         shutdown: impl Future<Output = ()> + Send,
         hurry: impl Future<Output = ()> + Send,
-        over: impl Future<Output = String> + Send,
-    ) -> Result<Option<String>, ServeError> {
+        over: impl Future<Output = ServeError> + Send,
+    ) -> Result<(), ServeError> {
         let Self {
             agent,
             listener,
@@ -208,14 +204,14 @@ impl Serving<'_> {
             what: "the server failed",
             source,
         })?;
-        Ok(reason.into_inner())
+        reason.into_inner().map_or(Ok(()), Err)
     }
 }
 
-/// Returns the reason if the agent does not load, and otherwise never.
-async fn does_not_load(agent: &WorkerAgent) -> String {
+/// Returns if the agent does not load, and otherwise never.
+async fn does_not_load(agent: &WorkerAgent) -> ServeError {
     match agent.loaded().await {
-        Err(reason) => reason,
+        Err(reason) => ServeError::Load { reason },
         Ok(()) => std::future::pending().await,
     }
 }

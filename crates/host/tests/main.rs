@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod attach;
+mod attached;
 mod back_pressure;
 mod binary;
 mod calls;

@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::net::UnixListener;
 use uuid::Uuid;
 
-use super::{LAST_WORDS, Worker, greet, supervise};
+use super::{Death, LAST_WORDS, Worker, greet, supervise};
 use crate::LOGGER;
 use crate::wire::to_worker;
 
 /// Nobody but its own parent learns how a process ended.
-const GONE: &str = "it closed its connection";
+pub(crate) const GONE: &str = "it closed its connection";
 
 /// How a worker gets here that was not started with it.
 #[derive(Debug)]
@@ -51,9 +51,9 @@ impl Worker {
         self.life.condemn(GONE);
     }
 
-    /// Waits for the end of the worker, and returns how it came.
-    pub(crate) async fn ended(&self) -> String {
-        self.life.death().await.cause.clone()
+    /// Waits for the end of the worker.
+    pub(crate) async fn ended(&self) -> Arc<Death> {
+        self.life.death().await
     }
 
     /// A call does not end, and nobody can take the place of this worker: it goes on with what is left of it.

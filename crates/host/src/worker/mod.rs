@@ -36,7 +36,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::attached::Entrance;
+pub(crate) use self::attached::{Entrance, GONE};
 pub(crate) use self::failures::{of_a_death, shutting_down};
 pub(crate) use self::life::Death;
 pub use self::process::WorkerCommand;

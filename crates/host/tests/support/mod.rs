@@ -3,6 +3,8 @@
 pub(crate) mod served;
 
 use std::num::NonZeroUsize;
+pub(crate) mod started;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

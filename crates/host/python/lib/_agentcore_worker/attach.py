@@ -11,7 +11,7 @@ import atexit
 import os
 import signal
 import sys
-from threading import Lock, Thread, current_thread, main_thread
+from threading import Event, Lock, Thread, current_thread, main_thread
 
 from bedrock_agentcore.runtime import _log
 from bedrock_agentcore.runtime import app as app_module
@@ -20,6 +20,7 @@ from .link import Control, Server
 from .main import MAX_THREADS
 from .program import KILL, STOP, ServerProcess, described
 from .worker import Worker
+from .worker import _exit as exit_at_once
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ class Attached(Worker):
         self._process = process
         self._told_address = listen
         self._signals = _Signals(process)
+        if _is_of_a_debugger(signal.getsignal(signal.SIGINT)):
+            self._stopped = _Restless()
+        self._wants: Optional[BedrockAgentCoreApp] = None
         # Whether the end that comes is the one that was asked for.
         self._is_told = False
         self._failure: Optional[str] = None
@@ -104,14 +108,15 @@ class Attached(Worker):
 
     def run(self, app: BedrockAgentCoreApp) -> None:
         """What `app.run()` does: serves; at the end of the file, if no entrypoint is registered yet."""
-        served = self.app if self.is_serving() else self._deferred
-        if served is not None and served is not app:
+        with self._lock:
+            is_first = self._wants is None
+            self._wants = self._wants or app
+        if self._wants is not app:
             raise RuntimeError("this process serves another app already")
         self._signals.take()
-        if "main" in app.handlers:
+        if "main" in app.handlers or app._websocket_handler is not None or app._answers_itself():
             self.serve(app)
-        elif served is None:
-            self._deferred = app
+        elif is_first:
             Thread(target=self._serve_when_loaded, args=(app,), name="agentcore-serve").start()
 
     def serve(self, app: BedrockAgentCoreApp) -> None:
@@ -144,15 +149,17 @@ class Attached(Worker):
         super()._stop(grace)
 
     def _end_by(self, deadline: float) -> None:
-        """What comes after `run()` may take the time it likes."""
+        # What comes after `run()` may take the time it likes, unless `run()` has never come to serving.
+        if self._serving and not hasattr(self, "app"):
+            exit_at_once(0)
 
     def _close(self) -> Optional[str]:
         """Ends what belongs to the worker, and returns what went wrong."""
         with _starting:
             if app_module._worker is self:
                 app_module._worker = None
-        if self.is_serving():
-            self.app._status_listener = None
+        if self._wants is not None:
+            self._wants._status_listener = None
         self._control.shut()
         status = self._process.wait(_SERVER_ENDS)
         if status is None:
@@ -187,6 +194,15 @@ class Attached(Worker):
         super()._forked()
         self._process.forget()
         self._signals.give_back()
+
+
+class _Restless(Event):
+    """Wakes who waits from time to time: only where lines of Python run can a debugger stop the main thread."""
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        while not super().wait(0.2):
+            pass
+        return True
 
 
 class _Signals:
