@@ -175,6 +175,8 @@ class Worker:
             "ping": app._ping_handler is not None,
         }
         self._control.send(frames.READY, encode(ready))
+        if self._multiplex is not None:
+            self._multiplex.prepare()
 
     def _watch_status(self, app: BedrockAgentCoreApp) -> None:
         app._run_coroutine = lambda coroutine: self.event_loop().run(coroutine)
