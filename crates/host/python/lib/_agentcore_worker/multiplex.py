@@ -121,10 +121,14 @@ class Multiplex:
 
     def _take(self, kind: int, number: int, payload: memoryview) -> None:
         if kind == INVOKE:
+            if number in self.calls:
+                raise ProtocolError(f"a second call with the number {number}")
             started = Running(self, number, Call(payload))
             self.calls[number] = started
             self.begin(started)
         elif kind == CREDIT:
+            if len(payload) != 4:
+                raise ProtocolError(f"a CREDIT of {len(payload)} bytes")
             running = self.calls.get(number)
             if running is not None:
                 running.allow(frames.u32_at(payload)[0])
