@@ -19,6 +19,8 @@ from _agentcore_worker.link import Control
 from _agentcore_worker.multiplex import Multiplex
 from _agentcore_worker.threads import _HandlerThread
 from bedrock_agentcore.runtime import _log
+from bedrock_agentcore.runtime._invocation import current
+from bedrock_agentcore.runtime._values import quoted
 
 SECONDS = 2
 META = {"request_id": "r", "session_id": None, "headers": [["a", "b"]]}
@@ -76,6 +78,8 @@ class FakeWorker:
     def __init__(self):
         async def handler(payload):
             self.payloads.append(payload)
+            if payload == "wait":
+                await asyncio.Event().wait()
 
         self.payloads = []
         self.context = contextvars.copy_context()
@@ -174,8 +178,14 @@ def cut(random, data):
 class Garbage(unittest.TestCase):
     def setUp(self):
         self.random = random.Random(20261122)
-        emit, _log.emit = _log.emit, lambda *_: None
+        emit, _log.emit = _log.emit, self.emit
         self.addCleanup(setattr, _log, "emit", emit)
+
+    def emit(self, *_):
+        """Writes no line, but makes what stands in one."""
+        invocation = current.get(None)
+        if invocation is not None:
+            quoted(invocation.request_id), quoted(invocation.session_id or "")
 
     def rounds(self):
         """Goes on for a while."""
@@ -221,18 +231,21 @@ class Garbage(unittest.TestCase):
             self.assertEqual((reader.worker.payloads, error), (sent, None))
 
     def test_whatever_comes_is_understood_or_refused(self):
+        odd = (1, None, "x", [1], [["a"]])
         for chance in self.rounds():
             data = bytearray()
             for number in range(chance.randint(1, 6)):
                 data += chance.choice(
                     (
                         invoke(number),
+                        invoke(chance.randint(0, 3), b'"wait"'),
+                        invoke(chance.randint(0, 3), b'"wait"'),
                         invoke(number, chance.randbytes(chance.randint(0, 50))),
                         invoke(number, meta=chance.randbytes(chance.randint(0, 50))),
-                        invoke(number, meta={**META, chance.choice(list(META)): chance.choice((1, None, "x", [1]))}),
+                        invoke(number, meta={**META, chance.choice(list(META)): chance.choice(odd)}),
                         frame(chance.randint(0, 90), chance.randint(0, 9), chance.randbytes(chance.randint(0, 9))),
-                        frame(CREDIT, number, chance.randbytes(chance.randint(0, 6))),
-                        frame(CANCEL, number, chance.randbytes(chance.randint(0, 3))),
+                        frame(CREDIT, chance.randint(0, 3), chance.randbytes(chance.randint(0, 6))),
+                        frame(CANCEL, chance.randint(0, 3), chance.randbytes(chance.randint(0, 3))),
                         chance.randbytes(chance.randint(1, 40)),
                     )
                 )
