@@ -48,7 +48,10 @@ class Call(Exchange):
         try:
             body = 4 + frames.u32_at(view)[0]
             meta = decode(view[4:body])
-            self.invocation = Invocation(meta["request_id"], meta["session_id"], meta["headers"], meta)
+            request, session, headers = meta["request_id"], meta["session_id"], meta["headers"]
+            if type(request) is not str or type(session) not in (str, type(None)) or type(headers) is not list:
+                raise TypeError
+            self.invocation = Invocation(request, session, headers, meta)
         except (BadPayload, KeyError, TypeError, StructError) as error:
             raise ProtocolError("the description of a call cannot be read") from error
         self.payload = self.body = self.refusal = self.bad = self.success = None

@@ -47,7 +47,8 @@ class EventLoop:
             self._blocking = ThreadPoolExecutor(self._threads, "agentcore-blocking")
         return self._blocking
 
-    def _set_default_executor(self) -> None:
+    def set_default_executor(self) -> None:
+        """Has functions that are handed to the loop's threads know whose call it is. To be called on the loop."""
         from .executor import ContextThreads
 
         # The handlers' pool has a thread for each call, so this one has no fewer. The name is the one of asyncio.
@@ -102,8 +103,6 @@ class EventLoop:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
-        # Not in the way of the start, and still before any code of the agent's runs here.
-        self.loop.call_soon(self._set_default_executor)
         self._started.set()
         while True:
             try:

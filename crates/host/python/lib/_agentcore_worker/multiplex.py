@@ -18,13 +18,13 @@ from .frames import ProtocolError, frame
 from .loop import EventLoop, pump
 from .outlet import Outlet
 from .running import Running
-from .stall import Stalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from socket import socket
-    from typing import Any, Dict
+    from typing import Any, Dict, Optional
 
+    from .watch import Watch
     from .worker import Worker
 
 _BUFFER = 256 * 1024
@@ -44,9 +44,21 @@ class Multiplex:
         self.outlet = Outlet(loop, link, lambda: worker.unwritable(link))
         self.send = self.outlet.send
         self.calls: Dict[int, Running] = {}
-        self._stalls = Stalls(worker, loop, self.calls).watch
+        self._stalls: Optional[Watch] = None
         link.setblocking(False)
         self._loop.call_soon_threadsafe(self._loop.add_reader, self._fd, self._on_readable)
+
+    def prepare(self) -> None:
+        """Imports what calls need, if none has come yet. From any thread, when the start is over."""
+        self._loop.call_soon_threadsafe(self._prepare)
+
+    def _prepare(self) -> Watch:
+        if self._stalls is None:
+            from .stall import Stalls
+
+            self._stalls = Stalls(self._worker, self._events, self.calls).watch
+            self._events.set_default_executor()
+        return self._stalls
 
     def take_over(self, number: int, call: Call, rest: Any) -> Running:
         """Takes over what is left of a call, in a copy of this context, from any thread.
@@ -67,8 +79,9 @@ class Multiplex:
     def begin(self, running: Running) -> None:
         """Begins to answer a call."""
         # A copy for each call: what one sets, the next does not see.
-        if not self._stalls.is_awake:
-            self._stalls.wake()
+        stalls = self._stalls or self._prepare()
+        if not stalls.is_awake:
+            stalls.wake()
         context = running.context or self._worker.context.copy()
         running.task = context.run(self._loop.create_task, self._answer(running))
 
@@ -110,10 +123,14 @@ class Multiplex:
 
     def _take(self, kind: int, number: int, payload: memoryview) -> None:
         if kind == INVOKE:
+            if number in self.calls:
+                raise ProtocolError(f"a second call with the number {number}")
             started = Running(self, number, Call(payload))
             self.calls[number] = started
             self.begin(started)
         elif kind == CREDIT:
+            if len(payload) != 4:
+                raise ProtocolError(f"a CREDIT of {len(payload)} bytes")
             running = self.calls.get(number)
             if running is not None:
                 running.allow(frames.u32_at(payload)[0])

@@ -189,6 +189,8 @@ class Worker:
             "asgi": is_asgi,
         }
         self._control.send(frames.READY, encode(ready))
+        if self._multiplex is not None:
+            self._multiplex.prepare()
 
     def _begin_lifespan(self, app: BedrockAgentCoreApp) -> None:
         from bedrock_agentcore.runtime import _scope
