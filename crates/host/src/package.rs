@@ -46,6 +46,7 @@ const FILES: &[(&str, &[u8])] = embedded![
     "lib/bedrock_agentcore/runtime/_invocation.py",
     "lib/bedrock_agentcore/runtime/_log.py",
     "lib/bedrock_agentcore/runtime/_log_format.py",
+    "lib/bedrock_agentcore/runtime/_private.py",
     "lib/bedrock_agentcore/runtime/_request.py",
     "lib/bedrock_agentcore/runtime/_values.py",
     "lib/bedrock_agentcore/runtime/app.py",

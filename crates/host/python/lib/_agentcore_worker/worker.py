@@ -51,6 +51,7 @@ class Worker:
         self._wanted: Optional[str] = None
         self._deferred: Optional[BedrockAgentCoreApp] = None
         self._serving = False
+        self._is_ready = False
         self._stopped = Event()
         self._status: Optional[Tuple[PingStatus, str]] = None
         self._pinger: Optional[_Pinger] = None
@@ -102,6 +103,10 @@ class Worker:
                 from .loop import EventLoop
 
                 self._event_loop = EventLoop(self.context, self._max_threads)
+                if hasattr(self, "app"):
+                    self.app._worker_loop = self._event_loop.loop
+                if self._is_ready:
+                    self._event_loop.loop.call_soon_threadsafe(self._event_loop.set_default_executor)
             return self._event_loop
 
     def multiplex(self) -> Multiplex:
@@ -175,11 +180,13 @@ class Worker:
             "ping": app._ping_handler is not None,
         }
         self._control.send(frames.READY, encode(ready))
+        self._is_ready = True
         if self._multiplex is not None:
             self._multiplex.prepare()
 
     def _watch_status(self, app: BedrockAgentCoreApp) -> None:
         app._run_coroutine = lambda coroutine: self.event_loop().run(coroutine)
+        app._start_loop = lambda: self.event_loop().loop
         app._status_listener = self._status_changed
         if app._ping_handler is not None:
             # The first `/ping` should have the agent's own answer, but a slow one must not hold up the start.
