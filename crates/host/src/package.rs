@@ -55,6 +55,7 @@ const FILES: &[(&str, &[u8])] = embedded![
     "lib/bedrock_agentcore/runtime/_lifespan.py",
     "lib/bedrock_agentcore/runtime/_log.py",
     "lib/bedrock_agentcore/runtime/_log_format.py",
+    "lib/bedrock_agentcore/runtime/_private.py",
     "lib/bedrock_agentcore/runtime/_request.py",
     "lib/bedrock_agentcore/runtime/_routes.py",
     "lib/bedrock_agentcore/runtime/_runner.py",

@@ -202,6 +202,9 @@ class Worker:
         threading.Thread(target=self._accept, daemon=True).start()
         if wait:
             assert self.loaded.wait(PATIENCE), self.stderr()
+            if self.ready and (self.ready["dispatch"] == "loop" or self.ready["websocket"] or self.ready["asgi"]):
+                # Opened before READY, but on a socket of its own: it may be read later.
+                wait_until(lambda: self.loop is not None)
 
     def __enter__(self):
         return self
@@ -227,8 +230,6 @@ class Worker:
         meta = json.dumps(meta).encode()
         body = json.dumps(payload).encode() if body is None else body
         if self.ready["dispatch"] == "loop":
-            # Opened before READY, but on a socket of its own: it may be read later.
-            wait_until(lambda: self.loop is not None)
             link = self.loop
         else:
             link = self.idle.get(timeout=PATIENCE)

@@ -30,6 +30,7 @@ class EventLoop:
         self.loop = _loop()
         self._threads = threads
         self._blocking: Optional[ThreadPoolExecutor] = None
+        self._has_executor = False
         self._started = Event()
         self._thread = Thread(target=context.copy().run, args=(self._run,), name="agentcore-worker-loop", daemon=True)
         self._thread.start()
@@ -49,6 +50,9 @@ class EventLoop:
 
     def set_default_executor(self) -> None:
         """Has functions that are handed to the loop's threads know whose call it is. To be called on the loop."""
+        if self._has_executor:
+            return
+        self._has_executor = True
         from .executor import ContextThreads
 
         # The handlers' pool has a thread for each call, so this one has no fewer. The name is the one of asyncio.

@@ -53,6 +53,7 @@ class Worker:
         self._deferred: Optional[BedrockAgentCoreApp] = None
         self._serving = False
         self._stopping = False
+        self._is_ready = False
         self._stopped = Event()
         self._lifespan: Optional[Lifespan] = None
         self._status: Optional[Tuple[PingStatus, str]] = None
@@ -107,6 +108,10 @@ class Worker:
                 from .loop import EventLoop
 
                 self._event_loop = EventLoop(self.context, self._max_threads)
+                if hasattr(self, "app"):
+                    self.app._worker_loop = self._event_loop.loop
+                if self._is_ready:
+                    self._event_loop.loop.call_soon_threadsafe(self._event_loop.set_default_executor)
             return self._event_loop
 
     def multiplex(self) -> Multiplex:
@@ -189,6 +194,7 @@ class Worker:
             "asgi": is_asgi,
         }
         self._control.send(frames.READY, encode(ready))
+        self._is_ready = True
         if self._multiplex is not None:
             self._multiplex.prepare()
 
@@ -212,6 +218,7 @@ class Worker:
 
     def _watch_status(self, app: BedrockAgentCoreApp) -> None:
         app._run_coroutine = lambda coroutine: self.event_loop().run(coroutine)
+        app._start_loop = lambda: self.event_loop().loop
         app._status_listener = self._status_changed
         if app._ping_handler is not None:
             # The first `/ping` should have the agent's own answer, but a slow one must not hold up the start.

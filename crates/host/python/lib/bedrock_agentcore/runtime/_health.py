@@ -13,6 +13,7 @@ from threading import Lock
 
 from . import _log
 from ._handler import is_async, is_coroutine_function
+from ._private import Private
 from .models import PingStatus
 
 TYPE_CHECKING = False
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     A = TypeVar("A", bound=Callable[..., Awaitable[Any]])
 
 
-class Health:
+class Health(Private):
     """The part of an app that knows how the agent is."""
 
     def __init__(self) -> None:

@@ -64,9 +64,9 @@ class PingStatus(str, Enum):
     HEALTHY_BUSY = "HealthyBusy"
 
 
-def is_forwardable_header(name: str) -> bool:
+def is_forwardable_header(header_name: str) -> bool:
     """Returns whether a request header of this name reaches the agent, in any spelling of its case."""
-    name = name.lower()
+    name = header_name.lower()
     if name in RESTRICTED_HEADERS:
         return False
     if name.startswith("x-amz-"):
