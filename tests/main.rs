@@ -20,6 +20,7 @@ mod configure_rust;
 mod configure_toolkit;
 mod docker;
 mod examples;
+mod frameworks;
 mod invoke;
 mod launch;
 mod launch_environment;

@@ -2,6 +2,7 @@
 //!
 //! A Python agent is served by this program; a Rust agent is built, and serves itself.
 
+mod capacity;
 mod child;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use agentcore_host::{
 use agentcore_runtime::{Address, LogSettings};
 use serde::Serialize;
 
+use self::capacity::CapacityArgs;
 use super::launch::{build, port, python_search};
 use super::signals::{Asked, Signals};
 use crate::config::entrypoint::{Search, Target};
@@ -59,6 +61,8 @@ pub(crate) struct ServeArgs {
     /// What is known of the interpreter already
     #[arg(long, value_name = "JSON", hide = true, conflicts_with = "python")]
     interpreter: Option<String>,
+    #[command(flatten)]
+    capacity: CapacityArgs,
 }
 
 /// What will be served, and where.
@@ -154,6 +158,7 @@ impl Settings {
             source_root,
             package_dir,
             interpreter,
+            capacity,
         } = args;
         let (path, app) =
             split_app(&entrypoint).map_err(|it| CliError::invalid(Kind::Usage, it))?;
@@ -193,6 +198,7 @@ impl Settings {
                     interpreter,
                     engine,
                     address: address.clone(),
+                    capacity: capacity.into(),
                     package_dir,
                     environment: None,
                 }))

@@ -33,6 +33,23 @@ class Dated:
     t: datetime.datetime = datetime.datetime(2023, 1, 1, 12)
 
 
+@dataclasses.dataclass
+class Answer:
+    """What frameworks return: a record with a text, and with more in it than JSON takes."""
+
+    text: str = "the answer"
+    model: object = dataclasses.field(default_factory=object)
+
+    def __str__(self):
+        return self.text
+
+
+@dataclasses.dataclass
+class Hiding:
+    a: int = 1
+    state: object = dataclasses.field(default_factory=object, repr=False)
+
+
 class Odd:
     def __str__(self):
         return "an odd thing"
@@ -127,6 +144,9 @@ VALUES = {
     "dataclass": Plain,
     "dataclass_inside": lambda: [Plain()],
     "dated_dataclass": Dated,
+    "dataclass_with_text": Answer,
+    "dataclass_with_text_inside": lambda: {"result": Answer()},
+    "hiding_dataclass": Hiding,
     "dataclass_type": lambda: Plain,
     "pydantic": lambda: pydantic_model(False),
     "dated_pydantic": lambda: pydantic_model(True),

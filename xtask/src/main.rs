@@ -6,6 +6,7 @@ mod bench;
 mod demo;
 mod hosts;
 mod python;
+mod python_tests;
 mod sh;
 mod soak;
 mod test;

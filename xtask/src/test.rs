@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 
 use crate::python;
+use crate::python_tests;
 use crate::sh::{Cmd, Failed, Result, heading, root, say, target_dir, text};
 use crate::soak;
 
@@ -200,6 +201,11 @@ fn tests(ci: bool) -> Result<()> {
             python::with_peers(),
         ),
         (
+            "AGENTCORE_TEST_FRAMEWORKS",
+            "the frameworks of the examples",
+            python::with_frameworks(),
+        ),
+        (
             "AGENTCORE_TEST_BASE_IMAGE",
             "a Docker engine",
             base_image().map(PathBuf::from),
@@ -256,19 +262,7 @@ fn python_package() -> Result<()> {
         .args(folders)
         .shown_as("python3 (syntax of Python 3.9)")
         .run()?;
-    let command = Cmd::new("python3")
-        .words("-W error::SyntaxWarning -m unittest discover -s crates/host/python/tests")
-        .env("PYTHONPYCACHEPREFIX", target_dir()?.join("pycache"));
-    let shown = command.shown().to_owned();
-    say(&format!("$ {shown}"));
-    let output = command.output()?;
-    let told = text(&output.stderr);
-    say(told.trim_end());
-    match output.status.success() {
-        true if told.contains("Ran 0 tests") => Err(Failed(format!("`{shown}` found no test"))),
-        true => Ok(()),
-        false => Err(Failed(format!("`{shown}` failed ({})", output.status))),
-    }
+    python_tests::run()
 }
 
 /// Runs every fuzz target for a short time.

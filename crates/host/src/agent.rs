@@ -1,112 +1,95 @@
-//! An agent in worker processes, behind the server's seam: which worker a call goes to, and when a fresh one is started.
+//! An agent in worker processes, behind the server's seam.
 //!
-//! There is one worker at a time. When it has died, the next call starts another; no call is ever made twice. An agent
-//! that does not load the first time will not be tried again: the server is to end then.
+//! What is asked of an agent is handed to one of its workers here; which one that is, `fleet.rs` decides.
 
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
-use agentcore_runtime::{Agent, AgentStatus, BoxFuture, Invocation, Outcome};
-use tempfile::TempDir;
+use agentcore_runtime::{
+    Agent, AgentStatus, BoxFuture, Failure, Handshake, Invocation, Outcome, StatusCode,
+};
+use futures_util::future::join_all;
 
-use crate::LOGGER;
+use crate::fleet::Fleet;
 use crate::wire::from_worker::{Source, Status};
-use crate::worker::{Death, NotTaken, Worker, WorkerCommand, of_a_death, shutting_down};
+use crate::worker::{Entrance, NotTaken, Worker, WorkerCommand, of_a_death, shutting_down};
 
 /// How many workers may die under a call before they have seen it; more would be an agent that dies of being started.
 const TRIES: usize = 3;
 
-/// Socket paths are limited to 104 bytes on some systems; a folder with a shorter path leaves room for names.
-const LONGEST_FOLDER: usize = 72;
-
-/// An [`Agent`] whose code runs in a worker process.
+/// An [`Agent`] whose code runs in worker processes.
 #[derive(Debug, Clone)]
 pub struct WorkerAgent {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    command: WorkerCommand,
-    /// Private, and removed at the end: the sockets are in it.
-    folder: TempDir,
-    first: Arc<Worker>,
-    current: Mutex<Current>,
-    stopping: AtomicBool,
-}
-
-#[derive(Debug)]
-struct Current {
-    worker: Arc<Worker>,
-    number: u64,
+    fleet: Arc<Fleet>,
 }
 
 impl WorkerAgent {
-    /// Starts the first worker. Has to be called inside a tokio runtime.
+    /// Starts the first workers, `count` of them. Has to be called inside a tokio runtime.
+    ///
+    /// The calls of a session go to one of them, those without a session to the one that has least to do.
     ///
     /// # Errors
     ///
-    /// Fails if no private folder for the worker's socket can be made. A worker that cannot be started is a load
+    /// Fails if no private folder for the workers' sockets can be made. A worker that cannot be started is a load
     /// failure instead.
-    pub fn start(command: WorkerCommand) -> io::Result<Self> {
-        let folder = private_folder()?;
-        let first = Worker::start(&command, &folder.path().join("1"));
-        let current = Mutex::new(Current {
-            worker: Arc::clone(&first),
-            number: 1,
-        });
-        let stopping = AtomicBool::new(false);
-        Ok(Self {
-            shared: Arc::new(Shared {
-                command,
-                folder,
-                first,
-                current,
-                stopping,
-            }),
-        })
+    pub fn start(command: WorkerCommand, count: NonZeroUsize) -> io::Result<Self> {
+        let fleet = Arc::new(Fleet::start(command, count)?);
+        Ok(Self { fleet })
     }
 
-    /// Waits until the agent has loaded for the first time.
+    /// Waits for a worker that runs already. Returns also the worker, and how it gets here.
+    pub(crate) fn attached() -> io::Result<(Self, Arc<Worker>, Entrance)> {
+        let (fleet, worker, entrance) = Fleet::attached()?;
+        let fleet = Arc::new(fleet);
+        Ok((Self { fleet }, worker, entrance))
+    }
+
+    /// Waits until the agent has loaded for the first time, in every worker.
     ///
     /// # Errors
     ///
     /// Fails with the reason (the last line of the traceback, or how the process ended) if it does not load.
     pub async fn loaded(&self) -> Result<(), String> {
-        self.shared
-            .first
-            .loaded()
-            .await
-            .map_err(|death| death.cause.clone())
+        self.fleet.loaded().await
     }
 
-    /// Ends the worker: what runs may finish within `grace`, then it is told to end, then it is ended.
+    /// Ends the workers: what runs may finish within `grace`, then they are told to end, then they are ended.
     ///
-    /// Returns when nothing is left of it. Calls that come later are refused.
+    /// Returns when nothing is left of them. Calls that come later are refused.
     pub async fn stop(&self, grace: Duration) {
-        self.shared.stopping.store(true, Ordering::Relaxed);
-        let worker = Arc::clone(&self.shared.lock().worker);
-        worker.stop(grace).await;
+        self.fleet.stop(grace).await;
     }
-}
 
-impl WorkerAgent {
-    /// Ends the worker at once, whatever it does. Returns when nothing is left of it.
+    /// Ends the workers at once, whatever they do. Returns when nothing is left of them.
     pub(crate) async fn kill(&self) {
-        self.shared.stopping.store(true, Ordering::Relaxed);
-        let worker = Arc::clone(&self.shared.lock().worker);
-        worker.kill().await;
+        self.fleet.kill().await;
     }
 }
 
 impl Agent for WorkerAgent {
     fn invoke(&self, invocation: Invocation) -> BoxFuture<'static, Outcome> {
-        let shared = Arc::clone(&self.shared);
-        Box::pin(async move { shared.invoke(invocation).await })
+        let fleet = Arc::clone(&self.fleet);
+        Box::pin(async move { invoke(&fleet, invocation).await })
+    }
+
+    fn websocket(&self, handshake: Handshake) -> Option<BoxFuture<'static, Result<(), Failure>>> {
+        let fleet = Arc::clone(&self.fleet);
+        let session = handshake.context().session_id();
+        let worker = fleet.worker(session);
+        // Of an agent that is not there yet nobody knows whether it has a handler.
+        let takes = worker
+            .ready()
+            .is_none_or(|ready| ready.websocket || ready.asgi);
+        takes.then(|| -> BoxFuture<'static, _> {
+            Box::pin(async move { websocket(&worker, handshake).await })
+        })
+    }
+
+    fn wants_every_request(&self) -> bool {
+        let first = self.fleet.current().into_iter().next();
+        first.is_some_and(|worker| worker.ready().is_some_and(|ready| ready.asgi))
     }
 
     /// The worker writes it, through the agent's own logger, which the agent may have set up as it likes.
@@ -115,79 +98,63 @@ impl Agent for WorkerAgent {
     }
 
     fn status(&self) -> AgentStatus {
-        if self.shared.first.is_loading() || self.shared.failed_for_good().is_some() {
+        if self.fleet.is_starting() {
             return AgentStatus::Starting;
         }
-        let Status { status, source, .. } = self.shared.lock().worker.status();
+        let Status { ping, source, .. } = self.fleet.status();
         match source {
-            Source::Forced | Source::Custom => AgentStatus::Decided(status),
-            Source::Automatic => AgentStatus::Ready(status),
+            Source::Forced | Source::Custom => AgentStatus::Decided(ping),
+            Source::Automatic => AgentStatus::Ready(ping),
         }
     }
 
     fn refresh(&self) -> Option<BoxFuture<'static, ()>> {
-        self.shared.lock().worker.refresh()
+        let asked: Vec<_> = self
+            .fleet
+            .current()
+            .iter()
+            .filter_map(|it| it.refresh())
+            .collect();
+        if asked.is_empty() {
+            return None;
+        }
+        Some(Box::pin(async { drop(join_all(asked).await) }))
     }
 }
 
-impl Shared {
-    async fn invoke(&self, invocation: Invocation) -> Outcome {
-        let mut last = None;
-        for _ in 0..TRIES {
-            if self.stopping.load(Ordering::Relaxed) {
-                return Outcome::Failed(shutting_down());
-            }
-            let worker = self.worker();
-            if let Err(death) = worker.loaded().await {
-                if death.loaded {
-                    last = Some(death);
-                    continue;
-                }
-                return Outcome::Failed(of_a_death(&death));
-            }
-            match worker.call(&invocation).await {
-                Ok(outcome) => return outcome,
-                Err(NotTaken) => last = worker.dead().or(last),
-            }
+async fn invoke(fleet: &Fleet, invocation: Invocation) -> Outcome {
+    let mut last = None;
+    for _ in 0..TRIES {
+        if fleet.is_stopping() {
+            return Outcome::Failed(shutting_down());
         }
-        Outcome::Failed(last.map_or_else(shutting_down, |death| of_a_death(&death)))
-    }
-
-    /// Returns the worker, a fresh one if it has died.
-    fn worker(&self) -> Arc<Worker> {
-        let mut current = self.lock();
-        if current.worker.dead().is_none() {
-            return Arc::clone(&current.worker);
+        let worker = fleet.worker(invocation.context.session_id());
+        if let Err(death) = worker.loaded().await {
+            if death.loaded {
+                last = Some(death);
+                continue;
+            }
+            return Outcome::Failed(of_a_death(&death));
         }
-        if self.failed_for_good().is_none() && !self.stopping.load(Ordering::Relaxed) {
-            tracing::info!(target: LOGGER, "A fresh worker process is started");
-            current.number += 1;
-            let socket = self.folder.path().join(current.number.to_string());
-            current.worker = Worker::start(&self.command, &socket);
+        match worker.call(&invocation).await {
+            Ok(outcome) => return outcome,
+            Err(NotTaken) => last = worker.dead().or(last),
         }
-        Arc::clone(&current.worker)
     }
-
-    /// Returns why the agent did not load the first time, if it did not.
-    fn failed_for_good(&self) -> Option<Arc<Death>> {
-        self.first.dead().filter(|death| !death.loaded)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Current> {
-        // Each change is complete when the lock is let go.
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    Outcome::Failed(last.map_or_else(shutting_down, |death| of_a_death(&death)))
 }
 
-/// Makes a folder that only this user can enter, with a path short enough for a socket in it.
-fn private_folder() -> io::Result<TempDir> {
-    let usual = std::env::temp_dir();
-    let parent = if usual.as_os_str().as_bytes().len() <= LONGEST_FOLDER {
-        &usual
-    } else {
-        Path::new("/tmp")
-    };
-    tempfile::Builder::new()
-        .prefix("agentcore-")
-        .tempdir_in(parent)
+async fn websocket(worker: &Arc<Worker>, handshake: Handshake) -> Result<(), Failure> {
+    if let Err(death) = worker.loaded().await {
+        handshake.fail(of_a_death(&death));
+        return Ok(());
+    }
+    let takes = worker
+        .ready()
+        .is_some_and(|ready| ready.websocket || ready.asgi);
+    if !takes {
+        handshake.refuse(StatusCode::NOT_FOUND);
+        return Ok(());
+    }
+    worker.websocket(handshake).await
 }

@@ -9,7 +9,12 @@
 //! Nothing here knows TLS, AWS, Docker or a project file.
 
 mod agent;
+mod attach;
+mod capacity;
 mod engine;
+mod fleet;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod interpreter;
 mod package;
 mod probe;
@@ -20,6 +25,8 @@ mod wire;
 mod worker;
 
 pub use agent::WorkerAgent;
+pub use attach::{AttachOptions, attach};
+pub use capacity::{Capacity, seconds};
 pub use engine::{Decision, Engine, EngineChoice, SdkMissing, UnknownEngine};
 pub use interpreter::{FoundBy, Interpreter, InterpreterError, OLDEST, Search};
 pub use package::unpack_python_package;

@@ -6,12 +6,14 @@ use std::convert::Infallible;
 use std::env;
 use std::ffi::OsString;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use agentcore_host::{
-    EngineChoice, Interpreter, PythonAgent, Search, ServeError, ServeOptions, serve_until,
-    unpack_python_package,
+    AttachOptions, Capacity, EngineChoice, Interpreter, PythonAgent, Search, ServeError,
+    ServeOptions, seconds, serve_until, unpack_python_package,
 };
 use agentcore_runtime::{Address, LogSettings};
 use clap::{Args, Parser, Subcommand};
@@ -29,6 +31,21 @@ struct Cli {
 enum Command {
     /// Serve a Python agent until told to stop
     Serve(ServeArgs),
+    /// Serve the agent of the process that starts this one: what `app.run()` does
+    #[command(hide = true)]
+    Attach(AttachArgs),
+}
+
+#[derive(Debug, Args)]
+struct AttachArgs {
+    /// As of `serve`
+    #[arg(long)]
+    port: Option<u16>,
+    /// As of `serve`
+    #[arg(long)]
+    host: Option<String>,
+    #[command(flatten)]
+    capacity: CapacityArgs,
 }
 
 #[derive(Debug, Args)]
@@ -51,6 +68,42 @@ struct ServeArgs {
     /// Folder that is importable beside the file's own [default: the file's folder]
     #[arg(long, value_name = "FOLDER")]
     source_root: Option<PathBuf>,
+    #[command(flatten)]
+    capacity: CapacityArgs,
+}
+
+/// How much of a Python agent runs at once, and for how long.
+#[derive(Debug, clap::Args)]
+struct CapacityArgs {
+    /// Processes that run the agent: a session always goes to the same one
+    #[arg(long, value_name = "N", env = "AGENTCORE_WORKERS", default_value = "1")]
+    workers: NonZeroUsize,
+    /// Threads for handlers that are no coroutines, in each process [default: 256]
+    #[arg(long, value_name = "N", env = "AGENTCORE_THREADS")]
+    threads: Option<NonZeroUsize>,
+    /// Seconds until an invocation has to answer, or begin to stream [default: 900]
+    #[arg(long, value_name = "SECONDS", env = "AGENTCORE_INVOCATION_TIMEOUT", value_parser = seconds)]
+    invocation_timeout: Option<Duration>,
+    /// Seconds until a stream has to end [default: 3600]
+    #[arg(long, value_name = "SECONDS", env = "AGENTCORE_STREAM_TIMEOUT", value_parser = seconds)]
+    stream_timeout: Option<Duration>,
+}
+
+impl From<CapacityArgs> for Capacity {
+    fn from(args: CapacityArgs) -> Self {
+        let CapacityArgs {
+            workers,
+            threads,
+            invocation_timeout,
+            stream_timeout,
+        } = args;
+        Self {
+            workers,
+            threads,
+            invocation_timeout,
+            stream_timeout,
+        }
+    }
 }
 
 /// The classes of exit codes that this program has, the same as the CLI's.
@@ -83,12 +136,14 @@ struct Marks {
 }
 
 fn main() -> ExitCode {
-    let Cli {
-        command: Command::Serve(args),
-    } = Cli::parse();
+    let Cli { command } = Cli::parse();
     let marks = Marks::from_env();
     agentcore_runtime::log_to_stderr(marks.log.clone());
-    match run(args, marks) {
+    let ended = match command {
+        Command::Serve(args) => serve(args, marks),
+        Command::Attach(args) => attach(args, &marks),
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             let Failed { class, error, hint } = failed;
@@ -103,7 +158,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: ServeArgs, marks: Marks) -> Result<(), Failed> {
+fn serve(args: ServeArgs, marks: Marks) -> Result<(), Failed> {
     // Without a place of the user's own the package is for this run only: a shared one could be somebody else's.
     let for_this_run = match marks.cache {
         Some(_) => None,
@@ -119,16 +174,46 @@ fn run(args: ServeArgs, marks: Marks) -> Result<(), Failed> {
         .clone()
         .or_else(|| for_this_run.as_ref().map(|folder| folder.path().to_owned()));
     let options = resolve(args, marks, &cache.unwrap_or_default())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failed::new(Class::Other, format!("the server cannot start: {error}")))?;
-    let served = runtime.block_on(async {
+    to_the_end(async {
         let (stop, hurry) = told_to_stop()?;
         serve_until(options, stop, hurry)
             .await
             .map_err(Failed::from)
-    });
+    })
+}
+
+/// Standard input and output are the starter's: nothing else is read or printed there.
+fn attach(args: AttachArgs, marks: &Marks) -> Result<(), Failed> {
+    let AttachArgs {
+        port,
+        host,
+        capacity,
+    } = args;
+    let (listen, docker) = (marks.listen.as_deref(), marks.docker_container.as_deref());
+    let options = AttachOptions {
+        address: address(host, port, listen, docker)?,
+        capacity: capacity.into(),
+        tell: Box::new(std::io::stdout()),
+        orders: Box::new(std::io::stdin()),
+    };
+    to_the_end(async {
+        // What a terminal says when it closes, or quits, is for the starter to heed: its end is ours.
+        let _deaf = [SignalKind::hangup(), SignalKind::quit()].map(signal);
+        let (stop, hurry) = told_to_stop()?;
+        let attached = agentcore_host::attach(options, stop, hurry).await;
+        attached.map_err(|error| match &error {
+            ServeError::Bind(_) => Failed::from(error).hint("use another port: `app.run(port=…)`"),
+            _ => error.into(),
+        })
+    })
+}
+
+fn to_the_end(serving: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failed::new(Class::Other, format!("the server cannot start: {error}")))?;
+    let served = runtime.block_on(serving);
     // Whatever still runs has been told to end; nothing is worth waiting for.
     runtime.shutdown_background();
     served
@@ -142,6 +227,7 @@ fn resolve(args: ServeArgs, marks: Marks, cache: &Path) -> Result<ServeOptions, 
         engine,
         python,
         source_root,
+        capacity,
     } = args;
     let Marks {
         listen,
@@ -191,6 +277,7 @@ fn resolve(args: ServeArgs, marks: Marks, cache: &Path) -> Result<ServeOptions, 
         interpreter,
         engine,
         address,
+        capacity: capacity.into(),
         package_dir,
         environment: None,
     })

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use agentcore_runtime::{Address, ServerSettings, serve_agent};
+use agentcore_runtime::{Address, Listener, ServerSettings, serve_agent};
 
 use crate::LOGGER;
 use crate::agent::WorkerAgent;
+use crate::capacity::Capacity;
 use crate::engine::{Decision, Engine, EngineChoice, SdkMissing, vendored_sdk};
 use crate::interpreter::Interpreter;
 use crate::sdk;
@@ -40,6 +41,8 @@ pub struct ServeOptions {
     pub engine: EngineChoice,
     /// Where to listen.
     pub address: Address,
+    /// How much of it runs at once, and for how long.
+    pub capacity: Capacity,
     /// The folder that [`unpack_python_package`](crate::unpack_python_package) returned.
     pub package_dir: PathBuf,
     /// All of the agent's environment; `None` is that of this process.
@@ -62,7 +65,8 @@ pub enum ServeError {
         /// The last line of the traceback, or how the process ended.
         reason: String,
     },
-    /// The agent was served by the official SDK, and its process ended.
+    /// The agent's process ended, and another one is not ours to start: the official SDK served it, or it had started this
+    /// server.
     #[error("the agent's process ended: {cause}")]
     Ended {
         /// How it ended, as in `signal 9 (SIGKILL)`.
@@ -111,7 +115,15 @@ pub async fn serve_until(
     tracing::info!(target: LOGGER, "{decision}");
     match decision.engine {
         Engine::Native => native(&options, &decision, shutdown, hurry).await,
-        Engine::Sdk => sdk::serve(&options, shutdown, hurry).await,
+        Engine::Sdk => {
+            if options.capacity != Capacity::default() {
+                tracing::warn!(
+                    target: LOGGER,
+                    "The official SDK has no workers, threads or timeouts to set: these are settings of the native engine"
+                );
+            }
+            sdk::serve(&options, shutdown, hurry).await
+        }
     }
 }
 
@@ -127,52 +139,79 @@ async fn native(
     } else {
         "--native-last"
     };
-    let command = options.command("agentcore_worker.py", Some(place));
-    let agent = WorkerAgent::start(command).map_err(|source| ServeError::System {
-        what: "no private folder can be made",
-        source,
-    })?;
-    let reason = OnceLock::new();
-    let end = async {
-        tokio::select! {
-            () = shutdown => {}
-            failed = does_not_load(&agent) => {
-                let _ = reason.set(failed);
-            }
+    let mut command = options.command("agentcore_worker.py", Some(place));
+    if let Some(threads) = options.capacity.threads {
+        command
+            .args
+            .extend(["--max-threads".into(), threads.to_string().into()]);
+    }
+    let agent = WorkerAgent::start(command, options.capacity.workers).map_err(|source| {
+        ServeError::System {
+            what: "no private folder can be made",
+            source,
         }
+    })?;
+    let served = Serving {
+        agent: &agent,
+        listener,
+        settings: options.capacity.server(),
     };
-    let in_order = async {
-        let served = serve_agent(
-            Arc::new(agent.clone()),
+    served.until(shutdown, hurry, does_not_load(&agent)).await
+}
+
+/// An agent in workers, and where it is served.
+pub(crate) struct Serving<'a> {
+    pub(crate) agent: &'a WorkerAgent,
+    pub(crate) listener: Listener,
+    pub(crate) settings: ServerSettings,
+}
+
+impl Serving<'_> {
+    /// Serves until `shutdown` completes, or until there is nothing left to serve: `over` then says why.
+    pub(crate) async fn until(
+        self,
+        shutdown: impl Future<Output = ()> + Send,
+        hurry: impl Future<Output = ()> + Send,
+        over: impl Future<Output = ServeError> + Send,
+    ) -> Result<(), ServeError> {
+        let Self {
+            agent,
             listener,
-            ServerSettings::default(),
-            end,
-        )
-        .await;
-        agent.stop(GRACE).await;
-        served
-    };
-    let served = tokio::select! {
-        served = in_order => served,
-        () = hurry => {
-            agent.kill().await;
-            Ok(())
-        }
-    };
-    served.map_err(|source| ServeError::System {
-        what: "the server failed",
-        source,
-    })?;
-    match reason.into_inner() {
-        Some(reason) => Err(ServeError::Load { reason }),
-        None => Ok(()),
+            settings,
+        } = self;
+        let reason = OnceLock::new();
+        let end = async {
+            tokio::select! {
+                () = shutdown => {}
+                why = over => {
+                    let _ = reason.set(why);
+                }
+            }
+        };
+        let in_order = async {
+            let served = serve_agent(Arc::new(agent.clone()), listener, settings, end).await;
+            agent.stop(GRACE).await;
+            served
+        };
+        let served = tokio::select! {
+            served = in_order => served,
+            () = hurry => {
+                agent.kill().await;
+                Ok(())
+            }
+        };
+        served.map_err(|source| ServeError::System {
+            what: "the server failed",
+            source,
+        })?;
+        reason.into_inner().map_or(Ok(()), Err)
     }
 }
 
-/// Returns the reason if the agent does not load, and otherwise never.
-async fn does_not_load(agent: &WorkerAgent) -> String {
+/// Returns if the agent does not load, and otherwise never.
+async fn does_not_load(agent: &WorkerAgent) -> ServeError {
     match agent.loaded().await {
-        Err(reason) => reason,
+        Err(reason) => ServeError::Load { reason },
         Ok(()) => std::future::pending().await,
     }
 }

@@ -1,5 +1,6 @@
 //! Agents that do not load: those who wait get the reason at once, and the server is told to end.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use agentcore_host::{WorkerAgent, WorkerCommand};
@@ -19,7 +20,7 @@ async fn those_who_wait_get_the_reason() {
         (&["segfault"], "signal 11 (SIGSEGV)"),
         (
             &["future"],
-            "the worker speaks version 2 of the protocol, not 1",
+            "the worker speaks version 3 of the protocol, not 2",
         ),
     ] {
         let begin = Instant::now();
@@ -49,7 +50,7 @@ async fn a_program_that_is_not_there_is_a_reason() {
         args: vec![],
         environment: None,
     };
-    let agent = WorkerAgent::start(missing).unwrap();
+    let agent = WorkerAgent::start(missing, NonZeroUsize::MIN).unwrap();
     let reason = agent.loaded().await.unwrap_err();
     assert!(
         reason.starts_with("`/nowhere/python` could not be started: "),
@@ -74,7 +75,7 @@ async fn calls_wait_for_the_agent_to_load() {
 
 #[tokio::test]
 async fn a_worker_that_still_loads_can_be_stopped() {
-    let agent = WorkerAgent::start(command(&["hang"])).unwrap();
+    let agent = WorkerAgent::start(command(&["hang"]), NonZeroUsize::MIN).unwrap();
     tokio::time::timeout(Duration::from_secs(20), agent.stop(Duration::from_mins(5)))
         .await
         .unwrap();

@@ -2,12 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
+mod attach;
+mod attached;
 mod back_pressure;
 mod binary;
 mod calls;
 mod cancel;
+mod containment;
 mod death;
 mod interpreter;
+mod kills;
 mod load;
 mod misbehaviour;
 mod python;

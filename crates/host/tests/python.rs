@@ -1,122 +1,13 @@
 //! Real Python agents on the native engine, over HTTP: the embedded package in a worker process.
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use agentcore_host::{
-    EngineChoice, Interpreter, PythonAgent, Search, ServeError, ServeOptions, serve,
-    unpack_python_package,
-};
-use agentcore_runtime::Address;
-use serde_json::{Value, json};
-use tempfile::TempDir;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use agentcore_host::ServeError;
+use serde_json::json;
 
-use crate::support::{eventually, free_port, real_path};
-
-/// A file that is being served.
-struct Served {
-    folder: TempDir,
-    url: String,
-    client: reqwest::Client,
-    stop: Option<oneshot::Sender<()>>,
-    serving: JoinHandle<Result<(), ServeError>>,
-}
-
-impl Served {
-    fn start(code: &str) -> Self {
-        Self::start_as(code, None)
-    }
-
-    fn start_as(code: &str, app: Option<&str>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("agent.py");
-        fs::write(&file, code).unwrap();
-        let cache = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
-        let port = free_port();
-        let search = Search {
-            path: real_path(),
-            ..Search::default()
-        };
-        let options = ServeOptions {
-            agent: PythonAgent {
-                file,
-                app: app.map(str::to_owned),
-                source_root: folder.path().to_owned(),
-            },
-            interpreter: Interpreter::find(&search).unwrap(),
-            engine: EngineChoice::Native,
-            address: Address::Tcp(format!("127.0.0.1:{port}")),
-            package_dir: unpack_python_package(&cache).unwrap(),
-            environment: None,
-        };
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(serve(options, async {
-            let _ = stopped.await;
-        }));
-        let url = format!("http://127.0.0.1:{port}");
-        let client = reqwest::Client::new();
-        Self {
-            folder,
-            url,
-            client,
-            stop: Some(stop),
-            serving,
-        }
-    }
-
-    /// Waits until the port is bound.
-    async fn bound(&self) {
-        eventually(async || {
-            self.client
-                .get(format!("{}/ping", self.url))
-                .send()
-                .await
-                .is_ok()
-        })
-        .await;
-    }
-
-    async fn post(&self, body: &str) -> reqwest::Response {
-        self.bound().await;
-        let request = self
-            .client
-            .post(format!("{}/invocations", self.url))
-            .body(body.to_owned());
-        request.send().await.unwrap()
-    }
-
-    async fn ask(&self, body: Value) -> (u16, Value) {
-        let response = self.post(&body.to_string()).await;
-        (
-            response.status().as_u16(),
-            serde_json::from_str(&response.text().await.unwrap()).unwrap(),
-        )
-    }
-
-    async fn ping(&self) -> (u16, Value) {
-        let response = self
-            .client
-            .get(format!("{}/ping", self.url))
-            .send()
-            .await
-            .unwrap();
-        (
-            response.status().as_u16(),
-            serde_json::from_str(&response.text().await.unwrap()).unwrap(),
-        )
-    }
-
-    async fn end(mut self) -> Result<(), ServeError> {
-        let _ = self.stop.take().unwrap().send(());
-        tokio::time::timeout(Duration::from_secs(30), self.serving)
-            .await
-            .unwrap()
-            .unwrap()
-    }
-}
+use crate::support::eventually;
+use crate::support::served::Served;
 
 const HEAD: &str = "import os, time, asyncio\nfrom bedrock_agentcore import BedrockAgentCoreApp\napp = BedrockAgentCoreApp()\n";
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use agentcore_host::{
-    EngineChoice, FoundBy, Interpreter, PythonAgent, ServeError, ServeOptions, serve,
+    Capacity, EngineChoice, FoundBy, Interpreter, PythonAgent, ServeError, ServeOptions, serve,
 };
 use agentcore_runtime::Address;
 use tempfile::TempDir;
@@ -58,6 +58,7 @@ fn options(folder: &TempDir, file: &str) -> ServeOptions {
         engine: EngineChoice::Auto,
         address: Address::Unix(folder.path().join("a.sock")),
         package_dir: folder.path().to_owned(),
+        capacity: Capacity::default(),
         environment: None,
     }
 }

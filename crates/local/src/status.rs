@@ -60,7 +60,7 @@ pub struct SandboxStatus {
     pub last_used: Option<u64>,
     /// How many invocations it was given.
     pub invocations: u64,
-    /// How many of them are open now.
+    /// How many of them are open now, WebSockets included.
     pub open: usize,
     /// Whether it said that it works in the background.
     pub busy: bool,

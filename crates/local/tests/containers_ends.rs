@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant};
 
 use agentcore_local::{ContainerRoot, EndCause, Event, SandboxFailure, StartError};
+use futures_util::SinkExt;
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::container_image::Content;
 use crate::container_support::{self as containers, Containers, set};
+use crate::socket_support::{end_of, next, tell};
 use crate::support::{body_of, eventually};
 
 /// The failure of a front door that did not start.
@@ -105,6 +108,25 @@ async fn a_stream_whose_container_dies_ends_with_all_that_is_known() {
         (&json!(7), &json!(false))
     );
     assert!(event["details"].is_string());
+    it.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_reaches_into_a_container_and_ends_with_it() {
+    let Some(it) = containers::start().await else {
+        return;
+    };
+    let mut socket = it.door.socket("one").await;
+    assert_eq!(tell(&mut socket, "hi").await, "hi");
+    let large = Message::binary(vec![7; 1 << 20]);
+    socket.send(large.clone()).await.unwrap();
+    assert!(next(&mut socket).await == large);
+    let mut hung_up = it.door.socket("one").await;
+    hung_up.send(Message::text("hang up")).await.unwrap();
+    assert_eq!(end_of(&mut hung_up).await, None);
+    it.door.call("one", json!({ "do": "exit" })).await;
+    let reason = "the sandbox of this session ended: exit status 7";
+    assert_eq!(end_of(&mut socket).await, Some((1011, reason.to_owned())));
     it.end().await;
 }
 

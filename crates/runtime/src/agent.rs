@@ -45,6 +45,14 @@ pub trait Agent: Send + Sync + 'static {
         None
     }
 
+    /// Says whether the agent wants every request and not only its invocations: then those of any method and any path come to
+    /// [`Agent::invoke`], which finds these in the context, and WebSockets of any path to [`Agent::websocket`]. Must return at once.
+    ///
+    /// `GET` and `HEAD` of `/ping` stay the server's: they answer whatever the agent does. The default is `false`.
+    fn wants_every_request(&self) -> bool {
+        false
+    }
+
     /// Says whether the agent writes the line in the log about an invocation that went well, so that the server does not.
     ///
     /// Failures are the server's to log unless they are marked ([`Failure::already_logged`]). The default is `false`.
@@ -81,7 +89,7 @@ pub struct Invocation {
     /// When the answer has to begin at the latest: the server answers the caller itself then, and drops the future.
     pub deadline: Option<Instant>,
     /// The invocation's place among those that run; whoever goes on after the caller has left keeps it.
-    pub(crate) hold: Hold,
+    pub hold: Hold,
     /// Where the answer goes: whoever makes it on other threads than the server's may bring it there.
     pub(crate) stepper: Stepper,
 }

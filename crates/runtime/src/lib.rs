@@ -149,7 +149,7 @@ pub use handler::{Handler, kind};
 pub use health::{Health, PingHandler};
 pub use http::StatusCode;
 pub use isolate::{CallerLeaves, Threads};
-pub use limits::Limits;
+pub use limits::{Hold, Limits};
 pub use log::{LogFormat, LogSettings, UnknownLogFormat, log_to_stderr};
 pub use reply::Reply;
 pub use run::RunError;

@@ -90,7 +90,7 @@ impl Routes {
             Asked::WebSocket(request) => {
                 let client = peer.address();
                 Box::pin(self.websocket(*request, client)).await
-            },
+            }
             Asked::Else(response) => *response,
         }
     }
@@ -139,7 +139,11 @@ pub(crate) enum Asked<B> {
 }
 
 impl<B> Asked<B> {
-    pub(crate) fn of(request: Request<B>) -> Self {
+    /// Says what a request asks an agent for that wants every request, or only those of the contract.
+    pub(crate) fn of(request: Request<B>, wants_all: bool) -> Self {
+        if wants_all {
+            return Self::of_any(request);
+        }
         let response = match (Place::of(request.uri().path()), request.method()) {
             (Place::Invocations, &Method::POST) => {
                 return Self::Invocation(Arrived::now(request));
@@ -155,6 +159,17 @@ impl<B> Asked<B> {
             (Place::WebSocket | Place::Nowhere, _) => text(StatusCode::NOT_FOUND, "Not Found"),
         };
         Self::Else(Box::new(response))
+    }
+
+    fn of_any(request: Request<B>) -> Self {
+        match (Place::of(request.uri().path()), request.method()) {
+            (Place::Ping, &Method::GET) => Self::Ping,
+            (Place::Ping, &Method::HEAD) => Self::PingHead,
+            (_, &Method::GET) if websocket::is_asked_for(request.headers()) => {
+                Self::WebSocket(Box::new(request))
+            }
+            _ => Self::Invocation(Arrived::now(request)),
+        }
     }
 }
 

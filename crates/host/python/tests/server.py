@@ -18,10 +18,14 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 PATIENCE = 20
 
 INVOKE, CANCEL, CREDIT, GROW, REFRESH, STOP = 1, 2, 3, 4, 5, 6
+REQUEST, OPEN, MESSAGE_IN, DISCONNECT = 7, 8, 9, 10
 HELLO, READY, LOAD_FAILED, STATUS = 64, 65, 66, 67
 RESULT, ERROR, STREAM, ITEM, ITEMS, END, RESPONSE = 70, 71, 72, 73, 74, 75, 76
-MOVED = 79
-LAST = (RESULT, ERROR, END, RESPONSE)
+HEAD, CHUNK, MOVED = 77, 78, 79
+ACCEPT, MESSAGE_OUT, CLOSE, TAKEN = 80, 81, 82, 83
+LAST = (RESULT, ERROR, END, RESPONSE, CLOSE)
+# What counts against the credit.
+ITEMIZED = (ITEM, CHUNK, MESSAGE_OUT)
 
 
 class Link:
@@ -112,7 +116,7 @@ class Call:
         """Returns every frame, up to the one that ends the call."""
         frames = [self.next()]
         while frames[-1][0] not in LAST:
-            if frames[-1][0] == ITEM and self.link.role == "loop":
+            if frames[-1][0] in ITEMIZED and self.link.role == "loop":
                 self.link.write(CREDIT, self.number, struct.pack(">I", 1))
             frames.append(self.next())
         return frames
@@ -122,6 +126,42 @@ class Call:
             self.link.write(CANCEL, self.number, bytes([why]))
         else:
             self.link.shut()
+
+    def allow(self, count):
+        self.link.write(CREDIT, self.number, struct.pack(">I", count))
+
+
+class Socket(Call):
+    """A WebSocket connection: what the client does, and `next()` for what the worker says."""
+
+    def accepted(self):
+        """Returns what ACCEPT says."""
+        kind, payload = self.next()
+        assert kind == ACCEPT, (kind, payload, self.worker.stderr())
+        return json.loads(payload)
+
+    def say(self, message):
+        kind, data = (b"\0", message.encode()) if isinstance(message, str) else (b"\1", message)
+        self.link.write(MESSAGE_IN, self.number, kind + data)
+
+    def leave(self, code=1000, reason=""):
+        self.link.write(DISCONNECT, self.number, struct.pack(">H", code) + reason.encode())
+
+    def heard(self):
+        """Returns the next message of the worker's, passing over TAKEN."""
+        kind, payload = self.next()
+        while kind == TAKEN:
+            kind, payload = self.next()
+        assert kind == MESSAGE_OUT, (kind, payload, self.worker.stderr())
+        return payload[1:].decode() if payload[0] == 0 else payload[1:]
+
+    def closed(self):
+        """Returns code and reason of the CLOSE that comes next, but for TAKEN."""
+        kind, payload = self.next()
+        while kind == TAKEN:
+            kind, payload = self.next()
+        assert kind == CLOSE, (kind, payload, self.worker.stderr())
+        return struct.unpack(">H", payload[:2])[0], payload[2:].decode()
 
 
 class Worker:
@@ -177,12 +217,13 @@ class Worker:
         self.errors.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def invoke(self, payload=None, body=None, session="s1", headers=()):
+    def invoke(self, payload=None, body=None, session="s1", headers=(), **meta):
         """Begins a call."""
         # The first call has the number 0, as the server's.
         number = self.number
         self.number += 1
-        meta = {"request_id": f"r{self.number}", "session_id": session, "headers": [list(pair) for pair in headers]}
+        described = {"request_id": f"r{self.number}", "session_id": session}
+        meta = {**described, "headers": [list(pair) for pair in headers], **meta}
         meta = json.dumps(meta).encode()
         body = json.dumps(payload).encode() if body is None else body
         if self.ready["dispatch"] == "loop":
@@ -195,6 +236,31 @@ class Worker:
         self.calls[number] = call
         link.write(INVOKE, number, struct.pack(">I", len(meta)) + meta + body)
         return call
+
+    def request(self, method="GET", target="/", body=b"", headers=(), session=None, client=("10.0.0.1", 5000)):
+        """Begins a request that the agent answers itself."""
+        meta = {"method": method, "target": target, "client": client}
+        if method == "POST":
+            del meta["method"]
+        return self._open(Call, REQUEST, meta, headers, session, body)
+
+    def open(self, target="/ws", headers=(), session="s1"):
+        """Asks for a WebSocket connection."""
+        return self._open(Socket, OPEN, {"method": "GET", "target": target}, headers, session)
+
+    def _open(self, kind, frame, meta, headers, session, body=b""):
+        number = self.number
+        self.number += 1
+        wait_until(lambda: self.loop is not None)
+        call = self.calls[number] = kind(self, number, self.loop)
+        meta.update(request_id=f"r{self.number}", session_id=session, headers=[list(pair) for pair in headers])
+        meta = json.dumps(meta).encode()
+        self.loop.write(frame, number, struct.pack(">I", len(meta)) + meta + body)
+        return call
+
+    def fetch(self, *request, **options):
+        """Asks, and returns status, headers and body of the answer."""
+        return answer_of(self.request(*request, **options).all())
 
     def answer(self, payload=None, **options):
         """Calls, and returns the frame that ends the call."""
@@ -290,6 +356,18 @@ def items(payload):
         length = struct.unpack_from(">I", payload)[0]
         yield payload[4 : 4 + length]
         payload = payload[4 + length :]
+
+
+def answer_of(frames):
+    """Returns status, headers and body that the frames of an answer make."""
+    (kind, payload), *rest = frames
+    if kind == RESPONSE:
+        length = int.from_bytes(payload[:4], "big")
+        head, body = json.loads(payload[4 : 4 + length]), payload[4 + length :]
+    else:
+        assert kind == HEAD and rest[-1][0] == END, frames
+        head, body = json.loads(payload), b"".join(chunk for _, chunk in rest[:-1])
+    return head["status"], dict(head["headers"]), body
 
 
 def wait_until(condition):

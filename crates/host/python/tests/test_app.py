@@ -5,9 +5,11 @@ import functools
 import importlib
 import json
 import logging
+import sys
 import threading
 import time
 import unittest
+from unittest import mock
 
 import support  # noqa: F401
 import bedrock_agentcore
@@ -118,21 +120,45 @@ class Registering(unittest.TestCase):
             with self.assertRaisesRegex(RuntimeError, "agentcore serve agent.py"):
                 run()
 
-    def test_what_is_not_served_is_refused_where_it_is_declared(self):
+    def test_what_needs_starlette_says_so_where_it_is_declared(self):
         app = BedrockAgentCoreApp()
-        declarations = [
-            lambda: BedrockAgentCoreApp(lifespan=lambda app: None),
-            lambda: BedrockAgentCoreApp(middleware=[object()]),
-            lambda: app.websocket(lambda websocket, context: None),
-            lambda: app.add_middleware(object),
-            lambda: app.add_route("/x", lambda request: None),
-            lambda: app.mount("/x", object()),
-            lambda: asyncio.run(app({}, None, None)),
-        ]
-        for declare in declarations:
-            with self.assertRaisesRegex(RuntimeError, "engine: sdk"):
+        declarations = {
+            "middleware": lambda: BedrockAgentCoreApp(middleware=[object()]),
+            "add_middleware": lambda: app.add_middleware(object),
+            "@app.middleware": lambda: app.middleware("http"),
+            "add_route": lambda: app.add_route("/x", lambda request: None),
+            "@app.route": lambda: app.route("/x"),
+            "add_websocket_route": lambda: app.add_websocket_route("/x", lambda websocket: None),
+            "@app.websocket_route": lambda: app.websocket_route("/x"),
+            "mount": lambda: app.mount("/x", object()),
+            "host": lambda: app.host("x", object()),
+            "add_exception_handler": lambda: app.add_exception_handler(404, lambda request, error: None),
+            "@app.exception_handler": lambda: app.exception_handler(404),
+            "router": lambda: app.routes,
+        }
+        missing = {name: None for name in ("starlette", "starlette.applications", "starlette.routing")}
+        missing["bedrock_agentcore.runtime._starlette"] = None
+        for name, declare in declarations.items():
+            with self.subTest(name), mock.patch.dict(sys.modules, missing):
+                expected = f"`{name}` needs Starlette.*install `starlette`.*`engine: sdk`"
+                with self.assertRaisesRegex(RuntimeError, expected):
+                    declare()
+        self.assertFalse(app._answers_itself())
+
+    def test_what_comes_after_the_start_is_refused(self):
+        app = BedrockAgentCoreApp()
+        app.websocket(lambda websocket, context: None)
+        app._has_started = True
+        app.websocket(lambda websocket, context: None)
+        for declare in (lambda: app.add_middleware(object), lambda: app.on_event("startup")(print)):
+            with self.assertRaisesRegex(RuntimeError, "after the agent has started.*`engine: sdk`"):
                 declare()
-        self.assertEqual(BedrockAgentCoreApp(middleware=[]).handlers, {})
+
+    def test_what_makes_no_sense_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "`start` is no event"):
+            BedrockAgentCoreApp().add_event_handler("start", print)
+        with self.assertRaisesRegex(ValueError, "http"):
+            BedrockAgentCoreApp().middleware("websocket")
 
     def test_names_of_the_official_package_say_where_they_are(self):
         with self.assertRaisesRegex(ImportError, "official `bedrock-agentcore` package"):
@@ -146,7 +172,11 @@ class Registering(unittest.TestCase):
     def test_state_is_a_place_for_anything(self):
         app = BedrockAgentCoreApp()
         app.state.client = 1
-        self.assertEqual(app.state.client, 1)
+        self.assertEqual((app.state.client, app.state["client"]), (1, 1))
+        del app.state.client
+        self.assertFalse(hasattr(app.state, "client"))
+        app.state = "replaced"
+        self.assertEqual(app.state, "replaced")
 
 
 class Tasks(unittest.TestCase):

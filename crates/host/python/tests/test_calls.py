@@ -176,6 +176,13 @@ class Arriving(unittest.TestCase):
             self.assertEqual(len(worker.links), 7)
 
 
+# A plain function that returns a coroutine: on a thread, and with the buffer of its connection.
+LATER = """
+@app.entrypoint
+def invoke(payload, context): return later(payload, context)
+"""
+
+
 class Context(unittest.TestCase):
     HEADERS = (("host", "h"), ("authorization", "Bearer t"), ("workloadaccesstoken", "w"), ("x-one", "é"))
 
@@ -198,6 +205,22 @@ DEF invoke(payload, context: RequestContext):
                 self.assertEqual([json.loads(item) for item in items], expected)
                 items, _ = worker.stream(1, session=None)
                 self.assertEqual(json.loads(items[1]), [None, "r2", None])
+
+    def test_the_request_has_its_target_its_caller_and_its_body(self):
+        body = """
+@app.entrypoint
+async def invoke(payload, context):
+    request = context.request
+    seen = [request.method, request.url.path, request.url.query, dict(request.query_params), request.client]
+    return [seen, (await request.body()).decode(), await request.json(), request.app is app]
+"""
+        for source in (agent(body), agent(body.replace("async def invoke", "async def later") + LATER)):
+            with Worker(source) as worker:
+                options = {"target": "/invocations?a=%C3%A9", "client": ["10.0.0.1", 5000]}
+                seen = ["POST", "/invocations", "a=%C3%A9", {"a": "é"}, ["10.0.0.1", 5000]]
+                for text in (' {"a": 1}', "3"):
+                    answer = json.loads(worker.result(body=text.encode(), **options))
+                    self.assertEqual(answer, [seen, text, json.loads(text), True])
 
     def test_nothing_of_a_request_is_left_for_the_next(self):
         body = """

@@ -4,7 +4,7 @@ import json
 import unittest
 
 from agents import agent, both
-from server import ERROR, RESPONSE, Worker, wait_until
+from server import CHUNK, END, ERROR, HEAD, RESPONSE, Worker, wait_until
 
 
 class Errors(unittest.TestCase):
@@ -146,7 +146,12 @@ class Response:
 Response.background = staticmethod(after)
 class Streaming:
     status_code, raw_headers, body_iterator = 200, [], None
-    async def __call__(self, scope, receive, send): ...
+    async def __call__(self, scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"x-two", b"2")]})
+        for part in (b"a", b"", b"b"):
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body"})
+        await after()
 @app.entrypoint
 DEF invoke(payload): return {0: Response, 1: Streaming}[payload]() if payload < 2 else done
 """
@@ -156,8 +161,10 @@ DEF invoke(payload): return {0: Response, 1: Streaming}[payload]() if payload < 
                 length = int.from_bytes(frame[:4], "big")
                 self.assertEqual((kind, frame[4 + length :]), (RESPONSE, b"made"))
                 self.assertEqual(json.loads(frame[4 : 4 + length]), {"status": 201, "headers": [["x-one", "é"]]})
-                self.assertIn("engine: sdk", worker.error(1)["error"])
-                wait_until(lambda: worker.result(2) == "[1]")
+                head = b'{"status": 200, "headers": [["x-two", "2"]]}'
+                expected = [(HEAD, head), (CHUNK, b"a"), (CHUNK, b"b"), (END, b"")]
+                self.assertEqual(worker.invoke(1).all(), expected)
+                wait_until(lambda: worker.result(2) == "[1, 1]")
 
     def test_a_body_that_is_no_json_is_refused(self):
         for source in both("@app.entrypoint\nDEF invoke(payload): return payload"):

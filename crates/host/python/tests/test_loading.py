@@ -232,10 +232,11 @@ class Failing(unittest.TestCase):
         self.assertNotIn("_agentcore_worker", printed)
 
     def test_what_the_native_engine_lacks_is_said_where_it_is_declared(self):
-        kind, error, printed, _ = self.failure(APP + "@app.websocket\nasync def ws(websocket, context): ...\n")
+        files = {"starlette.py": "raise ImportError('none')"}
+        kind, error, printed, _ = self.failure(APP + "app.add_middleware(object)\n", files=files)
         self.assertEqual(kind, "RuntimeError")
         self.assertIn("engine: sdk", error)
-        self.assertIn("@app.websocket", printed)
+        self.assertIn("`add_middleware` needs Starlette", printed)
 
     def test_a_module_of_the_official_package_has_a_hint(self):
         _, error, printed, _ = self.failure("from bedrock_agentcore.memory import MemoryClient\n")
@@ -274,6 +275,15 @@ class Failing(unittest.TestCase):
         self.assertEqual((kind, status), ("OtherPackage", 1))
         self.assertIn("engine: sdk", printed)
         with Worker(agent("answer = lambda payload: 1"), place="--native-first", files=files) as worker:
+            self.assertEqual(worker.result({}), "1")
+
+    def test_a_second_copy_of_ours_is_no_other_package(self):
+        # As the wheel installs it; the server brings the copy that it knows.
+        files = {
+            "bedrock_agentcore/__init__.py": "BedrockAgentCoreApp = None\n",
+            "_agentcore_worker/main.py": "",
+        }
+        with Worker(agent("answer = lambda payload: 1"), files=files) as worker:
             self.assertEqual(worker.result({}), "1")
 
     def test_a_missing_file_is_an_error(self):

@@ -1,6 +1,7 @@
 //! What a worker sends to the server. A payload that does not parse is an error here and ends the connection there.
 
 use agentcore_protocol::PingStatus;
+use agentcore_runtime::Message;
 use bytes::{Buf, Bytes};
 use serde::Deserialize;
 
@@ -20,15 +21,25 @@ const ITEM: u8 = 73;
 const ITEMS: u8 = 74;
 const END: u8 = 75;
 const RESPONSE: u8 = 76;
+const HEAD: u8 = 77;
+const CHUNK: u8 = 78;
+const MOVED: u8 = 79;
+const ACCEPT: u8 = 80;
+const MESSAGE: u8 = 81;
+const CLOSE: u8 = 82;
+const TAKEN: u8 = 83;
+const ALIVE: u8 = 84;
 
 /// A frame of a worker, understood.
 #[derive(Debug)]
-pub(crate) enum Message {
+pub(crate) enum Said {
     Hello(Hello),
     Ready(Ready),
     LoadFailed(LoadFailed),
     Status(Status),
     Call(Reply),
+    /// The event loop makes progress.
+    Alive,
 }
 
 /// What a worker says about one call.
@@ -46,6 +57,20 @@ pub(crate) enum Reply {
     End,
     /// A ready-made HTTP answer. Ends the call.
     Response(ResponseHead, Bytes),
+    /// An HTTP answer whose body follows.
+    Head(ResponseHead),
+    /// A piece of the body.
+    Chunk(Bytes),
+    /// What is left of the call comes on the loop connection.
+    Moved,
+    /// The connection that was asked for is a WebSocket.
+    Accept(Accepted),
+    /// A message to the client of the WebSocket.
+    Message(Message),
+    /// The WebSocket is to be closed. Ends the call.
+    Close(Close),
+    /// So many messages of the client have been taken.
+    Taken(u32),
 }
 
 /// The first frame of a connection.
@@ -54,6 +79,9 @@ pub(crate) struct Hello {
     pub(crate) version: u32,
     pub(crate) token: String,
     pub(crate) role: Role,
+    /// The call in which the connection was cut that this one replaces.
+    #[serde(default)]
+    pub(crate) after: Option<u32>,
 }
 
 /// What a connection is for.
@@ -112,6 +140,21 @@ pub(crate) struct CallError {
     pub(crate) details: Option<String>,
 }
 
+/// How a WebSocket begins.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Accepted {
+    /// One of the protocols that the client offers.
+    #[serde(default)]
+    pub(crate) subprotocol: Option<String>,
+}
+
+/// How a WebSocket is to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Close {
+    pub(crate) code: u16,
+    pub(crate) reason: String,
+}
+
 /// Status and headers of a ready-made answer.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct ResponseHead {
@@ -123,12 +166,19 @@ pub(crate) struct ResponseHead {
 /// How the agent is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct Status {
-    pub(crate) status: PingStatus,
+    #[serde(rename = "status")]
+    pub(crate) ping: PingStatus,
     #[serde(default)]
     pub(crate) source: Source,
     /// The number of the question that this answers; `None` if nobody asked.
     #[serde(default)]
     pub(crate) asked: Option<u32>,
+}
+
+impl Status {
+    pub(crate) fn is_busy(self) -> bool {
+        self.ping == PingStatus::HealthyBusy
+    }
 }
 
 /// Who decided about a status, the strongest first.
@@ -155,7 +205,7 @@ pub(crate) enum Items {
     },
 }
 
-impl Message {
+impl Said {
     /// Reads a frame.
     pub(crate) fn parse(frame: Frame) -> Result<(u32, Self), FrameError> {
         let Frame {
@@ -180,6 +230,22 @@ impl Message {
                 let (head, body) = response(payload).ok_or(FrameError::Payload(kind))?;
                 Self::Call(Reply::Response(head, body))
             }
+            ALIVE => Self::Alive,
+            HEAD => Self::Call(Reply::Head(json(kind, &payload)?)),
+            CHUNK => Self::Call(Reply::Chunk(payload)),
+            MOVED => Self::Call(Reply::Moved),
+            ACCEPT => Self::Call(Reply::Accept(json(kind, &payload)?)),
+            MESSAGE => Self::Call(Reply::Message(
+                message(payload).ok_or(FrameError::Payload(kind))?,
+            )),
+            CLOSE => Self::Call(Reply::Close(
+                close(&payload).ok_or(FrameError::Payload(kind))?,
+            )),
+            TAKEN => {
+                let count = payload.first_chunk().filter(|_| payload.len() == 4);
+                let count = count.ok_or(FrameError::Payload(kind))?;
+                Self::Call(Reply::Taken(u32::from_be_bytes(*count)))
+            }
             _ => return Err(FrameError::Kind(kind)),
         };
         Ok((call, message))
@@ -190,8 +256,26 @@ impl Reply {
     /// Whether nothing follows it.
     pub(crate) fn ends_the_call(&self) -> bool {
         match self {
-            Self::Result(_) | Self::Error(_) | Self::End | Self::Response(..) => true,
-            Self::Stream | Self::Items(_) => false,
+            Self::Result(_) | Self::Error(_) | Self::End | Self::Response(..) | Self::Close(_) => {
+                true
+            }
+            Self::Stream
+            | Self::Items(_)
+            | Self::Head(_)
+            | Self::Chunk(_)
+            | Self::Moved
+            | Self::Accept(_)
+            | Self::Message(_)
+            | Self::Taken(_) => false,
+        }
+    }
+
+    /// How much of the credit it takes.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Self::Items(items) => items.left(),
+            Self::Chunk(_) | Self::Message(_) => 1,
+            _ => 0,
         }
     }
 }
@@ -246,6 +330,24 @@ fn response(mut payload: Bytes) -> Option<(ResponseHead, Bytes)> {
     Some((head, payload))
 }
 
+fn message(mut payload: Bytes) -> Option<Message> {
+    let kind = payload.first().copied()?;
+    payload.advance(1);
+    match kind {
+        0 => Some(Message::Text(String::from_utf8(payload.into()).ok()?)),
+        1 => Some(Message::Binary(payload)),
+        _ => None,
+    }
+}
+
+fn close(payload: &[u8]) -> Option<Close> {
+    let (code, reason) = payload.split_first_chunk()?;
+    Some(Close {
+        code: u16::from_be_bytes(*code),
+        reason: std::str::from_utf8(reason).ok()?.to_owned(),
+    })
+}
+
 /// Takes `u32 n · n bytes` off the front; `None` if there is less.
 fn take_sized(bytes: &mut Bytes) -> Option<Bytes> {
     let length = u32::from_be_bytes(*bytes.first_chunk()?);
@@ -263,19 +365,19 @@ mod tests {
 
     use super::*;
 
-    fn parse(kind: u8, payload: &[u8]) -> Result<Message, FrameError> {
+    fn parse(kind: u8, payload: &[u8]) -> Result<Said, FrameError> {
         let frame = Frame {
             kind,
             call: 1,
             payload: Bytes::copy_from_slice(payload),
         };
-        Message::parse(frame).map(|(_, message)| message)
+        Said::parse(frame).map(|(_, message)| message)
     }
 
     #[test]
     fn a_batch_is_taken_apart() {
         let payload = b"\0\0\0\x03\"a\"\0\0\0\0\0\0\0\x01\x37";
-        let Message::Call(Reply::Items(items)) = parse(ITEMS, payload).unwrap() else {
+        let Said::Call(Reply::Items(items)) = parse(ITEMS, payload).unwrap() else {
             panic!("not items");
         };
         assert_eq!(items.left(), 3);
@@ -299,7 +401,7 @@ mod tests {
         let mut payload = u32::try_from(head.len()).unwrap().to_be_bytes().to_vec();
         payload.extend_from_slice(head);
         payload.extend_from_slice(b"gone");
-        let Message::Call(Reply::Response(head, body)) = parse(RESPONSE, &payload).unwrap() else {
+        let Said::Call(Reply::Response(head, body)) = parse(RESPONSE, &payload).unwrap() else {
             panic!("not a response");
         };
         assert_eq!((head.status, &body[..]), (404, &b"gone"[..]));
@@ -311,7 +413,7 @@ mod tests {
         let hello = br#"{"version":2,"token":"t","role":"thread","pid":3,"later":true}"#;
         assert!(matches!(
             parse(HELLO, hello),
-            Ok(Message::Hello(Hello {
+            Ok(Said::Hello(Hello {
                 role: Role::Thread,
                 ..
             }))
@@ -326,8 +428,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_payload_panics(kind in 60_u8..80, payload in prop::collection::vec(any::<u8>(), 0..80)) {
-            if let Ok(Message::Call(Reply::Items(items))) = parse(kind, &payload) {
+        fn no_payload_panics(kind in 60_u8..90, payload in prop::collection::vec(any::<u8>(), 0..80)) {
+            if let Ok(Said::Call(Reply::Items(items))) = parse(kind, &payload) {
                 prop_assert_eq!(items.left(), items.count());
             }
         }

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use agentcore_protocol::SessionId;
+use agentcore_runtime::{Context, Message};
 use bytes::{BufMut, Bytes, BytesMut};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Method, Uri};
 use serde::ser::{Serialize, SerializeSeq, SerializeStruct, Serializer};
 
 use super::frame::{HEAD, MAX_PAYLOAD, put_head};
@@ -16,6 +17,26 @@ const CREDIT: u8 = 3;
 const GROW: u8 = 4;
 const REFRESH: u8 = 5;
 const STOP: u8 = 6;
+const REQUEST: u8 = 7;
+const OPEN: u8 = 8;
+const MESSAGE: u8 = 9;
+const DISCONNECT: u8 = 10;
+const PROBE: u8 = 11;
+
+/// So many messages may be under way to a WebSocket's handler.
+pub(crate) const MAX_UNTAKEN: u32 = 64;
+
+/// What a call asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum CallKind {
+    /// The answer of the entrypoint.
+    Invocation = INVOKE,
+    /// The answer of the agent's own routes and middleware.
+    Request = REQUEST,
+    /// A WebSocket.
+    WebSocket = OPEN,
+}
 
 /// Why a call is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +52,9 @@ pub(crate) enum Why {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLarge;
 
-/// What a worker is told about an invocation besides its body.
+/// What a worker is told about a request besides its body.
 pub(crate) struct Meta<'a> {
+    pub(crate) method: &'a Method,
     pub(crate) request_id: &'a str,
     pub(crate) session_id: Option<&'a SessionId>,
     pub(crate) headers: &'a HeaderMap,
@@ -42,11 +64,24 @@ pub(crate) struct Meta<'a> {
     pub(crate) client: Option<SocketAddr>,
 }
 
+impl<'a> Meta<'a> {
+    /// Says of a request what its context knows.
+    pub(crate) fn of(context: &'a Context) -> Self {
+        Self {
+            method: context.method(),
+            request_id: context.request_id(),
+            session_id: context.session_id(),
+            headers: context.headers(),
+            target: context.uri(),
+            client: context.client(),
+        }
+    }
+}
+
 /// The path of an invocation, which goes without saying.
 const INVOCATIONS: &str = "/invocations";
 
-
-/// An INVOKE frame: everything before the body, and the body as it came.
+/// The frame that begins a call: everything before the body, and the body as it came.
 ///
 /// They stay apart, so that one gathering write sends both without a copy of the body.
 #[derive(Debug, Clone)]
@@ -57,7 +92,12 @@ pub(crate) struct Invoke {
 
 impl Invoke {
     /// Lays out the frame of call `call`.
-    pub(crate) fn new(call: u32, meta: &Meta<'_>, body: Bytes) -> Result<Self, TooLarge> {
+    pub(crate) fn new(
+        kind: CallKind,
+        call: u32,
+        meta: &Meta<'_>,
+        body: Bytes,
+    ) -> Result<Self, TooLarge> {
         let mut out = BytesMut::with_capacity(1024);
         out.put_bytes(0, HEAD + 4);
         serde_json::to_writer((&mut out).writer(), meta).expect("text and lists of text are JSON");
@@ -67,7 +107,7 @@ impl Invoke {
             return Err(TooLarge);
         }
         let mut head = BytesMut::with_capacity(HEAD + 4);
-        put_head(INVOKE, call, payload, &mut head);
+        put_head(kind as u8, call, payload, &mut head);
         head.put_u32(u32::try_from(meta_length).map_err(|_| TooLarge)?);
         out[..HEAD + 4].copy_from_slice(&head);
         Ok(Self {
@@ -87,6 +127,26 @@ pub(crate) fn cancel(call: u32, why: Why, out: &mut BytesMut) {
 pub(crate) fn credit(call: u32, more: u32, out: &mut BytesMut) {
     put_head(CREDIT, call, 4, out);
     out.put_u32(more);
+}
+
+/// The client of a WebSocket has sent a message.
+pub(crate) fn message(call: u32, message: &Message, out: &mut BytesMut) {
+    let bytes = message.as_bytes();
+    put_head(MESSAGE, call, 1 + bytes.len(), out);
+    out.put_u8(u8::from(message.as_text().is_none()));
+    out.put_slice(bytes);
+}
+
+/// Whoever reads the loop connection is asked for a sign of life.
+pub(crate) fn probe(out: &mut BytesMut) {
+    put_head(PROBE, 0, 0, out);
+}
+
+/// The client of a WebSocket has closed it.
+pub(crate) fn disconnect(call: u32, code: u16, reason: &str, out: &mut BytesMut) {
+    put_head(DISCONNECT, call, 2 + reason.len(), out);
+    out.put_u16(code);
+    out.put_slice(reason.as_bytes());
 }
 
 /// The worker is asked to open `more` more thread connections.
@@ -110,19 +170,25 @@ pub(crate) fn stop(grace_ms: u32, out: &mut BytesMut) {
 impl Serialize for Meta<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self {
+            method,
             request_id,
             session_id,
             headers,
             target,
             client,
         } = self;
+        let method = Some(*method).filter(|method| **method != Method::POST);
         let target = target.path_and_query().map(PathAndQuery::as_str);
         let unusual = target.filter(|target| *target != INVOCATIONS);
-        let fields = 3 + usize::from(unusual.is_some()) + usize::from(client.is_some());
+        let optional = [method.is_some(), unusual.is_some(), client.is_some()];
+        let fields = 3 + optional.into_iter().filter(|is| *is).count();
         let mut meta = serializer.serialize_struct("Meta", fields)?;
         meta.serialize_field("request_id", request_id)?;
         meta.serialize_field("session_id", &session_id.map(SessionId::as_str))?;
         meta.serialize_field("headers", &Headers(headers))?;
+        if let Some(method) = method {
+            meta.serialize_field("method", method.as_str())?;
+        }
         if let Some(target) = unusual {
             meta.serialize_field("target", target)?;
         }
@@ -167,13 +233,20 @@ mod tests {
         headers.insert("x-latin", HeaderValue::from_bytes(b"caf\xe9").unwrap());
         let session: SessionId = "conversation-123".parse().unwrap();
         let meta = Meta {
+            method: &Method::POST,
             request_id: "r1",
             session_id: Some(&session),
             headers: &headers,
             target: &Uri::from_static("/invocations?a=1"),
             client: Some(([127, 0, 0, 1], 4242).into()),
         };
-        let invoke = Invoke::new(7, &meta, Bytes::from_static(b"{\"prompt\": \"hi\"}")).unwrap();
+        let invoke = Invoke::new(
+            CallKind::Invocation,
+            7,
+            &meta,
+            Bytes::from_static(b"{\"prompt\": \"hi\"}"),
+        )
+        .unwrap();
 
         let mut buffer = BytesMut::from(&[invoke.head, invoke.body].concat()[..]);
         let frame = decode(&mut buffer).unwrap().unwrap();
@@ -197,6 +270,7 @@ mod tests {
     fn a_body_beyond_the_frame_is_refused() {
         let headers = HeaderMap::new();
         let meta = Meta {
+            method: &Method::POST,
             request_id: "r",
             session_id: None,
             headers: &headers,
@@ -204,7 +278,10 @@ mod tests {
             client: None,
         };
         let body = Bytes::from(vec![0; MAX_PAYLOAD - 10]);
-        assert_eq!(Invoke::new(1, &meta, body).unwrap_err(), TooLarge);
+        assert_eq!(
+            Invoke::new(CallKind::Invocation, 1, &meta, body).unwrap_err(),
+            TooLarge
+        );
     }
 
     #[test]

@@ -1,21 +1,23 @@
 //! From a worker's replies to the server's outcome, the same for both kinds of connection.
 
-use std::sync::Arc;
-
-use agentcore_runtime::{EventStream, Failure, Outcome, StreamItem};
+use agentcore_runtime::{Body, EventStream, Failure, Outcome, StreamItem};
+use bytes::Bytes;
 use futures_util::stream;
+use http::header::CONTENT_LENGTH;
 
-use super::Worker;
+use super::NotTaken;
 use super::failures;
 use super::mux::LoopCall;
 use super::thread_call::ThreadCall;
-use crate::wire::from_worker::{Items, Reply};
+use super::ticket::Ticket;
+use crate::wire::from_worker::{Items, Reply, ResponseHead};
+use crate::wire::to_worker::{CallKind, Meta, TooLarge};
 
 /// A call that the worker has.
 #[derive(Debug)]
 pub(crate) enum Call {
     Thread(ThreadCall),
-    Loop(LoopCall, Arc<Worker>),
+    Loop(LoopCall),
 }
 
 /// A stream of events while it is open.
@@ -25,17 +27,63 @@ struct Streaming {
 }
 
 impl Call {
+    /// Sends an invocation by a thread connection; the inner error says that it is too large.
+    pub(super) async fn by_thread(
+        mut ticket: Ticket,
+        meta: &Meta<'_>,
+        body: &Bytes,
+    ) -> Result<Result<Self, TooLarge>, NotTaken> {
+        loop {
+            let mut call = match ThreadCall::open(ticket, meta, body.clone()).await? {
+                Ok(call) => call,
+                Err(TooLarge) => return Ok(Err(TooLarge)),
+            };
+            // A connection that broke while it was idle: the worker may have others.
+            match call.send().await {
+                Ok(()) => return Ok(Ok(Self::Thread(call))),
+                Err(unused) => ticket = unused.ok_or(NotTaken)?,
+            }
+        }
+    }
+
+    /// Sends a request by the loop connection, as [`Call::by_thread`] does.
+    pub(super) async fn by_loop(
+        kind: CallKind,
+        ticket: Ticket,
+        meta: &Meta<'_>,
+        body: Bytes,
+    ) -> Result<Result<Self, TooLarge>, NotTaken> {
+        let worker = ticket.worker().clone();
+        let mux = worker.mux.get().ok_or(NotTaken)?;
+        if let Ok(opened) = mux.open(kind, ticket, meta, body) {
+            return Ok(opened.map(Self::Loop));
+        }
+        // Whoever lost the connection ends the worker; a fresh one can only come after that.
+        worker.life.death().await;
+        Err(NotTaken)
+    }
+
     /// Waits for the answer, or for the beginning of a stream.
     pub(crate) async fn outcome(mut self) -> Outcome {
         match self.reply().await {
             Ok(Reply::Result(body)) => Outcome::Json(body),
             Ok(Reply::Error(error)) => Outcome::Failed(failures::of_the_agent(error)),
-            Ok(Reply::Response(head, body)) => match failures::response(head, body) {
-                Ok(response) => Outcome::Response(response),
-                Err(failure) => Outcome::Failed(failure),
-            },
+            Ok(Reply::Response(head, body)) => responded(head, Body::from(body)),
+            Ok(Reply::Head(head)) => {
+                let length = failures::content_length(&head);
+                match responded(head, self.into_body()) {
+                    Outcome::Response(mut response) => {
+                        // Of a body in pieces only the agent knows how long it will be.
+                        if let Some(length) = length {
+                            response.headers_mut().insert(CONTENT_LENGTH, length);
+                        }
+                        Outcome::Response(response)
+                    }
+                    failed => failed,
+                }
+            }
             Ok(Reply::Stream) => Outcome::Events(self.into_events()),
-            Ok(Reply::Items(_) | Reply::End) => {
+            Ok(_) => {
                 self.give_up();
                 Outcome::Failed(failures::of_the_protocol("events outside of a stream"))
             }
@@ -44,9 +92,20 @@ impl Call {
     }
 
     async fn reply(&mut self) -> Result<Reply, Failure> {
-        match self {
-            Self::Thread(call) => call.reply().await,
-            Self::Loop(call, worker) => call.reply(&worker.life).await,
+        let call = match self {
+            Self::Loop(call) => return call.reply().await,
+            Self::Thread(call) => call,
+        };
+        match call.reply().await {
+            Ok(Reply::Moved) => {
+                let moved = call.moved().await?;
+                *self = Self::Loop(moved);
+                let Self::Loop(call) = self else {
+                    unreachable!("it was moved there")
+                };
+                call.reply().await
+            }
+            reply => reply,
         }
     }
 
@@ -54,7 +113,7 @@ impl Call {
         match self {
             // The socket's own buffer is the limit there.
             Self::Thread(_) => {}
-            Self::Loop(call, _) => call.took_one(),
+            Self::Loop(call) => call.took_one(),
         }
     }
 
@@ -62,7 +121,7 @@ impl Call {
         match self {
             Self::Thread(call) => call.lose(),
             // Dropping it cancels it.
-            Self::Loop(..) => {}
+            Self::Loop(_) => {}
         }
     }
 
@@ -74,6 +133,27 @@ impl Call {
         Box::pin(stream::unfold(streaming, |mut streaming| async {
             let next = streaming.next().await?;
             Some((next, streaming))
+        }))
+    }
+
+    /// The pieces of a ready-made answer; a failure cuts it.
+    fn into_body(self) -> Body {
+        Body::from_stream(stream::unfold(Some(self), |call| async {
+            let mut call = call?;
+            let failure = match call.reply().await {
+                Ok(Reply::Chunk(piece)) => {
+                    call.took_one();
+                    return Some((Ok(piece), Some(call)));
+                }
+                Ok(Reply::End) => return None,
+                Ok(Reply::Error(error)) => failures::of_the_agent(error),
+                Ok(_) => {
+                    call.give_up();
+                    failures::of_the_protocol("something else inside of a body")
+                }
+                Err(failure) => failure,
+            };
+            Some((Err(failure), None))
         }))
     }
 }
@@ -96,7 +176,7 @@ impl Streaming {
                     return None;
                 }
                 Ok(Reply::Error(error)) => failures::of_the_agent(error),
-                Ok(Reply::Result(_) | Reply::Response(..) | Reply::Stream) => {
+                Ok(_) => {
                     call.give_up();
                     failures::of_the_protocol("an answer inside a stream")
                 }
@@ -105,5 +185,12 @@ impl Streaming {
             self.call = None;
             return Some(Err(failure));
         }
+    }
+}
+
+fn responded(head: ResponseHead, body: Body) -> Outcome {
+    match failures::response(head, body) {
+        Ok(response) => Outcome::Response(response),
+        Err(failure) => Outcome::Failed(failure),
     }
 }

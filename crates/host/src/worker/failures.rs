@@ -1,7 +1,7 @@
 //! What callers are told: the failures that the agent reports, and those that are about its worker.
 
 use agentcore_runtime::{Body, Failure, StatusCode};
-use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{HeaderName, HeaderValue, Response};
 
 use super::life::Death;
@@ -86,7 +86,7 @@ pub(crate) fn shutting_down() -> Failure {
 }
 
 /// Makes an answer of what the agent made ready; a name or a value that HTTP does not allow is the agent's failure.
-pub(crate) fn response(head: ResponseHead, body: Bytes) -> Result<Response<Body>, Failure> {
+pub(crate) fn response(head: ResponseHead, body: Body) -> Result<Response<Body>, Failure> {
     let ResponseHead { status, headers } = head;
     let unfit =
         |what: String| Failure::internal(format!("the agent's response cannot be sent: {what}"));
@@ -94,7 +94,7 @@ pub(crate) fn response(head: ResponseHead, body: Bytes) -> Result<Response<Body>
         .ok()
         .filter(|status| !status.is_informational())
         .ok_or_else(|| unfit(format!("status {status}")))?;
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     for (name, value) in headers {
         let fit_name = HeaderName::from_bytes(name.as_bytes())
@@ -108,11 +108,20 @@ pub(crate) fn response(head: ResponseHead, body: Bytes) -> Result<Response<Body>
     Ok(response)
 }
 
+/// The length that the agent states for a body that follows.
+pub(crate) fn content_length(head: &ResponseHead) -> Option<HeaderValue> {
+    let (_, stated) = head
+        .headers
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str()))?;
+    Some(HeaderValue::from(stated.parse::<u64>().ok()?))
+}
+
 /// The server says itself how long a body is and how it is sent; a second opinion would break the connection.
 fn is_the_servers(name: &HeaderName) -> bool {
     [
         http::header::CONNECTION,
-        http::header::CONTENT_LENGTH,
+        CONTENT_LENGTH,
         http::header::TRANSFER_ENCODING,
         http::header::UPGRADE,
         HeaderName::from_static("keep-alive"),
@@ -151,7 +160,7 @@ mod tests {
                 ("Content-Length", "7"),
             ],
         );
-        let response = response(sent, Bytes::from_static(b"gone")).unwrap();
+        let response = response(sent, Body::from("gone")).unwrap();
         assert_eq!(response.status(), StatusCode::NOT_FOUND);
         let cookies: Vec<_> = response
             .headers()
@@ -172,7 +181,7 @@ mod tests {
             (200, "a", "b\nc: d"),
             (200, "a", "→"),
         ] {
-            let failure = response(head(status, &[(name, value)]), Bytes::new()).unwrap_err();
+            let failure = response(head(status, &[(name, value)]), Body::empty()).unwrap_err();
             assert_eq!(failure.status(), StatusCode::INTERNAL_SERVER_ERROR);
         }
     }

@@ -7,18 +7,15 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
-use super::Worker;
 use super::link::{self, Broken, Link};
 use super::mux::Multiplex;
 use super::outbox::Outbox;
+use super::{NotTaken, Worker};
 use crate::LOGGER;
-use crate::wire::from_worker::{Dispatch, Hello, LoadFailed, Message, Ready, Role, VERSION};
+use crate::wire::from_worker::{Dispatch, Hello, LoadFailed, Ready, Role, Said, VERSION};
 
 /// How long a connection may take to say what it is.
 const GREETING: Duration = Duration::from_secs(10);
-
-/// How long the loop connection may come after the worker said that it is ready.
-const LOOP_CONNECTION: Duration = Duration::from_secs(10);
 
 /// Accepts connections for as long as the worker lives.
 pub(crate) async fn accept(worker: Arc<Worker>, listener: UnixListener, token: String) {
@@ -39,7 +36,7 @@ pub(crate) async fn accept(worker: Arc<Worker>, listener: UnixListener, token: S
 
 async fn greet(worker: Arc<Worker>, stream: UnixStream, token: Arc<str>) {
     let mut link = Link::new(stream);
-    let Ok(Ok((_, Message::Hello(hello)))) = timeout(GREETING, link.receive()).await else {
+    let Ok(Ok((_, Said::Hello(hello)))) = timeout(GREETING, link.receive()).await else {
         tracing::warn!(target: LOGGER, "A connection to the worker's socket did not say what it is");
         return;
     };
@@ -47,6 +44,7 @@ async fn greet(worker: Arc<Worker>, stream: UnixStream, token: Arc<str>) {
         version,
         token: shown,
         role,
+        after,
     } = hello;
     if !same(&shown, &token) {
         tracing::warn!(target: LOGGER, "A connection to the worker's socket showed the wrong token");
@@ -62,7 +60,12 @@ async fn greet(worker: Arc<Worker>, stream: UnixStream, token: Arc<str>) {
         return;
     }
     match role {
-        Role::Thread => worker.pool.add(link),
+        Role::Thread => {
+            if let Some(call) = after {
+                worker.pool.came_back(call);
+            }
+            worker.pool.add(link);
+        }
         Role::Loop => share(worker, link).await,
         Role::Control => control(worker, link).await,
     }
@@ -95,9 +98,9 @@ async fn control(worker: Arc<Worker>, mut link: Link) {
     let reading = async {
         let broken = loop {
             match link.receive().await {
-                Ok((_, Message::Ready(ready))) => tell_ready(&worker, ready),
-                Ok((_, Message::LoadFailed(failed))) => worker.life.die(reason(failed)),
-                Ok((_, Message::Status(status))) => worker.status.tell(status),
+                Ok((_, Said::Ready(ready))) => tell_ready(&worker, ready),
+                Ok((_, Said::LoadFailed(failed))) => worker.life.die(reason(failed)),
+                Ok((_, Said::Status(status))) => worker.status.tell(status),
                 Ok(_) => break Broken::Misplaced,
                 Err(broken) => break broken,
             }
@@ -130,29 +133,23 @@ async fn while_written(
 
 fn tell_ready(worker: &Arc<Worker>, ready: Ready) {
     worker.pool.set_max(ready.max_threads);
-    let dispatch = ready.dispatch;
+    let needs_loop = ready.dispatch == Dispatch::Loop || ready.websocket || ready.asgi;
     if worker.ready.set(ready).is_err() {
         return;
     }
-    match dispatch {
-        Dispatch::Thread => worker.life.ready(),
-        Dispatch::Loop => {
-            let worker = Arc::clone(worker);
-            tokio::spawn(async move { wait_for_the_loop(&worker).await });
-        }
+    if needs_loop {
+        let worker = Arc::clone(worker);
+        tokio::spawn(async move { wait_for_the_loop(&worker).await });
+    } else {
+        worker.life.ready();
     }
 }
 
 /// The loop connection was opened first, but connections are greeted side by side.
 async fn wait_for_the_loop(worker: &Worker) {
-    let came = timeout(LOOP_CONNECTION, async {
-        while worker.mux.get().is_none() {
-            sleep(Duration::from_millis(1)).await;
-        }
-    });
-    match came.await {
-        Ok(()) => worker.life.ready(),
-        Err(_) => worker.life.condemn("the worker opened no loop connection"),
+    match worker.multiplex().await {
+        Ok(_) => worker.life.ready(),
+        Err(NotTaken) => worker.life.condemn("the worker opened no loop connection"),
     }
 }
 

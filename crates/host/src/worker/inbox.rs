@@ -43,9 +43,7 @@ impl Inbox {
     /// Adds a reply and wakes who waits for it.
     pub(crate) fn push(&self, reply: Reply) -> Result<(), BeyondCredit> {
         let mut state = self.lock();
-        if let Reply::Items(items) = &reply {
-            state.credit = state.credit.checked_sub(items.left()).ok_or(BeyondCredit)?;
-        }
+        state.credit = state.credit.checked_sub(reply.cost()).ok_or(BeyondCredit)?;
         state.replies.push_back(reply);
         wake(state);
         Ok(())
@@ -77,6 +75,15 @@ impl Inbox {
             }
         })
         .await
+    }
+
+    /// Waits for the end of a call that nobody listens to.
+    pub(crate) async fn end(&self) {
+        while let Some(reply) = self.next().await {
+            if reply.ends_the_call() {
+                return;
+            }
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

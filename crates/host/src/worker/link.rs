@@ -9,7 +9,7 @@ use bytes::{Buf, BytesMut};
 use tokio::net::UnixStream;
 
 use crate::wire::frame::{self, Frame, FrameError};
-use crate::wire::from_worker::Message;
+use crate::wire::from_worker::Said;
 
 /// What is read at a time, at least: most answers arrive in one piece.
 const CHUNK: usize = 16 * 1024;
@@ -53,10 +53,10 @@ impl Link {
     }
 
     /// Waits for the next message, with the number of its call.
-    pub(crate) async fn receive(&mut self) -> Result<(u32, Message), Broken> {
+    pub(crate) async fn receive(&mut self) -> Result<(u32, Said), Broken> {
         loop {
             if let Some(frame) = self.buffered()? {
-                return Ok(Message::parse(frame)?);
+                return Ok(Said::parse(frame)?);
             }
             self.fill().await?;
         }

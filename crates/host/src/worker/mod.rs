@@ -3,6 +3,7 @@
 //! A worker is started once and never again. Which worker a call goes to, and when a fresh one is started, is decided in
 //! `agent.rs`.
 
+mod attached;
 mod call;
 mod failures;
 mod greet;
@@ -13,9 +14,11 @@ mod mux;
 mod outbox;
 mod pool;
 pub(crate) mod process;
+mod socket;
 mod status;
 mod supervise;
 mod thread_call;
+mod ticket;
 
 pub(crate) mod exit;
 
@@ -24,12 +27,16 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use agentcore_runtime::{BoxFuture, Invocation, Outcome};
+use agentcore_runtime::{BoxFuture, Failure, Handshake, Hold, Invocation, Outcome};
+use bytes::Bytes;
 use rustix::process::Signal;
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+pub(crate) use self::attached::{Entrance, GONE};
 pub(crate) use self::failures::{of_a_death, shutting_down};
 pub(crate) use self::life::Death;
 pub use self::process::WorkerCommand;
@@ -37,17 +44,24 @@ pub use self::process::WorkerCommand;
 use self::call::Call;
 use self::life::Life;
 use self::link::{Broken, Link};
-use self::mux::{Multiplex, NotOpened};
+use self::mux::Multiplex;
 use self::outbox::Outbox;
 use self::pool::Pool;
 use self::process::Group;
 use self::status::LastStatus;
-use self::thread_call::ThreadCall;
+use self::ticket::Ticket;
+use crate::LOGGER;
 use crate::wire::from_worker::{Dispatch, Ready, Status};
-use crate::wire::to_worker::{self, Meta, TooLarge};
+use crate::wire::to_worker::{self, CallKind, Meta, TooLarge};
 
 /// How long a worker may take to load the agent.
 pub(crate) const START_LIMIT: Duration = Duration::from_mins(2);
+
+/// How long the loop connection may come after the worker said that there is one.
+const LOOP_CONNECTION: Duration = Duration::from_secs(10);
+
+/// How long the calls of a worker that is replaced may go on.
+const LAST_CALLS: Duration = Duration::from_mins(1);
 
 /// How long a worker that was sent TERM has before KILL.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -67,9 +81,11 @@ pub(crate) struct Worker {
     /// Whether the worker was told to end: then its connections may go before it does.
     stopping: AtomicBool,
     status: Arc<LastStatus>,
-    calls: AtomicU32,
+    /// The calls that the worker has or may still be at work on; closed when it is to get no more.
+    calls: TaskTracker,
+    numbers: AtomicU32,
     sockets: Mutex<Sockets>,
-    /// `None` if the process could not be started.
+    /// `None` if the process could not be started, or is not ours to end.
     group: Option<Group>,
     /// Cancelled when nothing of the process is left.
     gone: CancellationToken,
@@ -118,7 +134,8 @@ impl Worker {
             control_ended: CancellationToken::new(),
             stopping: AtomicBool::new(false),
             status: Arc::default(),
-            calls: AtomicU32::new(0),
+            calls: TaskTracker::new(),
+            numbers: AtomicU32::new(1),
             sockets: Mutex::default(),
             group,
             gone: CancellationToken::new(),
@@ -145,38 +162,97 @@ impl Worker {
         self: &Arc<Self>,
         invocation: &Invocation,
     ) -> Result<Outcome, NotTaken> {
-        let Invocation { body, context, .. } = invocation;
-        let meta = Meta {
-            request_id: context.request_id(),
-            session_id: context.session_id(),
-            headers: context.headers(),
-            target: context.uri(),
-            client: context.client(),
+        let ready = self.ready.get().ok_or(NotTaken)?;
+        let (meta, body) = (Meta::of(&invocation.context), &invocation.body);
+        let ticket = Ticket::of(self, invocation);
+        let call = match ready.dispatch {
+            _ if ready.asgi => {
+                Call::by_loop(CallKind::Request, ticket, &meta, body.clone()).await?
+            }
+            Dispatch::Loop => {
+                Call::by_loop(CallKind::Invocation, ticket, &meta, body.clone()).await?
+            }
+            Dispatch::Thread => Call::by_thread(ticket, &meta, body).await?,
         };
-        let call = match self.ready.get().map(|ready| ready.dispatch) {
-            None => return Err(NotTaken),
-            Some(Dispatch::Thread) => loop {
-                let mut call = match ThreadCall::open(self, &meta, body.clone()).await? {
-                    Ok(call) => call,
-                    Err(TooLarge) => return Ok(Outcome::Failed(failures::too_large())),
-                };
-                // A connection that broke while it was idle: the worker may have others.
-                if call.send().await.is_ok() {
-                    break Call::Thread(call);
-                }
-            },
-            Some(Dispatch::Loop) => match self.mux.get().ok_or(NotTaken)?.open(&meta, body.clone())
-            {
-                Ok(call) => Call::Loop(call, Arc::clone(self)),
-                // Whoever lost the connection ends the worker; a fresh one can only come after that.
-                Err(NotOpened::Closed) => {
-                    self.life.death().await;
-                    return Err(NotTaken);
-                }
-                Err(NotOpened::TooLarge) => return Ok(Outcome::Failed(failures::too_large())),
-            },
+        match call {
+            Ok(call) => Ok(call.outcome().await),
+            Err(TooLarge) => Ok(Outcome::Failed(failures::too_large())),
+        }
+    }
+
+    /// Hands a WebSocket to the agent, which has loaded; the future ends with the connection.
+    pub(crate) async fn websocket(self: &Arc<Self>, handshake: Handshake) -> Result<(), Failure> {
+        let context = handshake.context().clone();
+        let meta = Meta::of(&context);
+        let ticket = Ticket::new(self, None, Hold::default());
+        let call = match self.mux.get() {
+            Some(mux) => mux.open(CallKind::WebSocket, ticket, &meta, Bytes::new()),
+            None => Err(NotTaken),
         };
-        Ok(call.outcome().await)
+        match call {
+            Ok(Ok(call)) => return socket::serve(call, handshake).await,
+            Ok(Err(TooLarge)) => handshake.fail(failures::too_large()),
+            Err(NotTaken) => {
+                let death = self.life.death().await;
+                handshake.fail(of_a_death(&death));
+            }
+        }
+        Ok(())
+    }
+
+    /// Says which requests the agent takes; `None` before it has loaded.
+    pub(crate) fn ready(&self) -> Option<&Ready> {
+        self.ready.get()
+    }
+
+    /// Lets the worker finish what it does, for a while, and gives it nothing more; then it is ended because of `cause`.
+    pub(crate) fn retire(self: &Arc<Self>, cause: &'static str) {
+        if self.group.is_none() {
+            return self.stay(cause);
+        }
+        if !self.calls.close() || self.dead().is_some() {
+            return;
+        }
+        tracing::error!(target: LOGGER, "The agent's worker process is replaced: {cause}");
+        let worker = Arc::clone(self);
+        self.handle.spawn(async move {
+            let others = async {
+                if let Some(mux) = worker.mux.get()
+                    && !mux.is_alive().await
+                {
+                    return; // The others cannot end either.
+                }
+                worker.calls.wait().await;
+            };
+            let _ = timeout(LAST_CALLS, others).await;
+            worker.life.condemn(cause);
+        });
+    }
+
+    /// Whether the worker takes no more calls.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.calls.is_closed()
+    }
+
+    /// How many calls it has.
+    pub(crate) fn load(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Waits for the loop connection, which a worker may open when it first needs it.
+    async fn multiplex(&self) -> Result<&Arc<Multiplex>, NotTaken> {
+        let came = timeout(LOOP_CONNECTION, async {
+            loop {
+                if let Some(mux) = self.mux.get() {
+                    return mux;
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+        });
+        tokio::select! {
+            came = came => came.map_err(|_| NotTaken),
+            _ = self.life.death() => Err(NotTaken),
+        }
     }
 
     /// Returns the status that the worker told last. Never waits.
@@ -195,8 +271,10 @@ impl Worker {
 
     /// Ends the worker: lets it finish what runs within `grace`, then TERM, then KILL. Returns when all of it is gone.
     pub(crate) async fn stop(&self, grace: Duration) {
-        let Some(group) = self.group else { return };
         self.stopping.store(true, Ordering::Relaxed);
+        let Some(group) = self.group else {
+            return self.let_go(grace).await;
+        };
         if self.is_loading() {
             group.signal(Signal::TERM);
         } else {
@@ -214,11 +292,9 @@ impl Worker {
 
     /// Ends the worker at once. Returns when all of it is gone.
     pub(crate) async fn kill(&self) {
-        if self.group.is_some() {
-            self.stopping.store(true, Ordering::Relaxed);
-            self.life.condemn("it was ended");
-            self.gone.cancelled().await;
-        }
+        self.stopping.store(true, Ordering::Relaxed);
+        self.life.condemn("it was ended");
+        self.gone.cancelled().await;
     }
 
     /// A connection is gone without which the worker cannot go on: ends it, unless it is ending.
@@ -230,8 +306,14 @@ impl Worker {
         }
     }
 
+    /// Returns a number that no call has which could be taken for it.
     fn next_call(&self) -> u32 {
-        self.calls.fetch_add(1, Ordering::Relaxed)
+        loop {
+            let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+            if number != 0 && !self.mux.get().is_some_and(|mux| mux.has(number)) {
+                return number;
+            }
+        }
     }
 
     /// Notes a connection; `false` if the worker is dead.

@@ -1,46 +1,50 @@
 //! The loop connection: many calls at once, for a worker whose handlers run on an event loop.
 //!
-//! One task reads and hands each reply to its call; what the calls have to say leaves through one outbox. A call ends
-//! at the worker when its caller has gone (CANCEL), and no call can make the server hold more than its credit.
+//! One task reads and hands each reply to its call; what the calls have to say leaves through one outbox. A call is
+//! cancelled at the worker when its caller has gone, and no call can make the server hold more than its credit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use agentcore_runtime::Failure;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
+use super::NotTaken;
 use super::failures;
-use super::inbox::Inbox;
-use super::life::{LAST_BREATH, Life};
+use super::inbox::{FIRST_CREDIT, Inbox};
+use super::life::LAST_BREATH;
 use super::link::{Broken, Link};
 use super::outbox::Outbox;
+use super::ticket::Ticket;
 use crate::LOGGER;
-use crate::wire::from_worker::{CallError, Message, Reply};
-use crate::wire::to_worker::{self, Invoke, Meta, Why};
+use crate::wire::from_worker::{CallError, Reply, Said};
+use crate::wire::to_worker::{self, CallKind, Invoke, Meta, TooLarge, Why};
 
 /// So many events are taken before the worker is allowed as many more.
 const REFILL: u32 = 64;
+
+/// The credit that a call begins with, as it is told where it has to be.
+const CREDIT: u32 = 256;
+const _: () = assert!(CREDIT as usize == FIRST_CREDIT);
+
+/// How long an event loop may be busy with one thing.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A connection that calls share.
 #[derive(Debug, Default)]
 pub(crate) struct Multiplex {
     calls: Mutex<Calls>,
     pub(crate) outbox: Outbox,
+    alive: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Calls {
     open: HashMap<u32, Arc<Inbox>>,
-    last: u32,
     closed: bool,
-}
-
-/// Why a call could not begin.
-#[derive(Debug)]
-pub(crate) enum NotOpened {
-    /// The connection is gone, and the worker never saw the call.
-    Closed,
-    TooLarge,
 }
 
 /// A call on a loop connection. Dropped before its end, it is cancelled.
@@ -52,43 +56,85 @@ pub(crate) struct LoopCall {
     ended: bool,
     /// Events taken since credit was given last.
     taken: u32,
+    /// `None` once somebody else has it.
+    ticket: Option<Ticket>,
+    /// Whether the answer has begun.
+    answers: bool,
 }
 
 impl Multiplex {
-    /// Begins a call.
-    pub(crate) fn open(
+    /// Begins a call; the outer error says that the connection is gone and the worker never saw the call.
+    pub(super) fn open(
         self: &Arc<Self>,
+        kind: CallKind,
+        ticket: Ticket,
         meta: &Meta<'_>,
         body: Bytes,
-    ) -> Result<LoopCall, NotOpened> {
+    ) -> Result<Result<LoopCall, TooLarge>, NotTaken> {
+        let id = ticket.worker().next_call();
+        let mut call = self.enter(id, ticket).ok_or(NotTaken)?;
+        let Ok(invoke) = Invoke::new(kind, id, meta, body) else {
+            call.end();
+            return Ok(Err(TooLarge));
+        };
+        if !self.outbox.push_invoke(invoke) {
+            call.end();
+            return Err(NotTaken);
+        }
+        Ok(Ok(call))
+    }
+
+    /// Goes on with a call that began on a thread connection; `None` if the connection is gone.
+    pub(super) fn adopt(self: &Arc<Self>, id: u32, ticket: Ticket) -> Option<LoopCall> {
+        let call = self.enter(id, ticket)?;
+        self.outbox.push(|out| to_worker::credit(id, CREDIT, out));
+        Some(call)
+    }
+
+    /// The same for a call whose caller has left: waits for its end.
+    pub(super) async fn see_off(&self, id: u32) {
         let inbox = Arc::new(Inbox::new());
-        let id = self
-            .lock()
-            .enter(Arc::clone(&inbox))
-            .ok_or(NotOpened::Closed)?;
-        let mut call = LoopCall {
+        if self.lock().enter(id, Arc::clone(&inbox)) {
+            self.outbox.push(|out| {
+                to_worker::credit(id, CREDIT, out);
+                to_worker::cancel(id, Why::Left, out);
+            });
+            inbox.end().await;
+        }
+    }
+
+    fn enter(self: &Arc<Self>, id: u32, ticket: Ticket) -> Option<LoopCall> {
+        let inbox = Arc::new(Inbox::new());
+        let entered = self.lock().enter(id, Arc::clone(&inbox));
+        entered.then(|| LoopCall {
             mux: Arc::clone(self),
             inbox,
             id,
             ended: false,
             taken: 0,
-        };
-        let Ok(invoke) = Invoke::new(id, meta, body) else {
-            call.end();
-            return Err(NotOpened::TooLarge);
-        };
-        if !self.outbox.push_invoke(invoke) {
-            call.end();
-            return Err(NotOpened::Closed);
-        }
-        Ok(call)
+            ticket: Some(ticket),
+            answers: false,
+        })
+    }
+
+    /// Whether the event loop still makes progress: a handler that blocks it blocks all others too.
+    pub(super) async fn is_alive(&self) -> bool {
+        let answer = self.alive.notified();
+        self.outbox.push(to_worker::probe);
+        timeout(PATIENCE, answer).await.is_ok()
+    }
+
+    /// Whether a call of this number is open.
+    pub(super) fn has(&self, id: u32) -> bool {
+        self.lock().open.contains_key(&id)
     }
 
     /// Reads replies until the connection ends, and lets every open call know.
     pub(crate) async fn read(&self, mut link: Link) -> Broken {
         let broken = loop {
             match link.receive().await {
-                Ok((call, Message::Call(reply))) => self.hand_out(call, reply),
+                Ok((call, Said::Call(reply))) => self.hand_out(call, reply),
+                Ok((_, Said::Alive)) => self.alive.notify_waiters(),
                 Ok(_) => break Broken::Misplaced,
                 Err(broken) => break broken,
             }
@@ -119,7 +165,8 @@ impl Multiplex {
         let Some(inbox) = inbox else { return };
         if inbox.push(reply).is_err() {
             self.forget(id);
-            self.outbox.push(|out| to_worker::cancel(id, Why::Left, out));
+            self.outbox
+                .push(|out| to_worker::cancel(id, Why::Left, out));
             let error = beyond_credit();
             tracing::error!(target: LOGGER, "The call fails: {}", error.error);
             let _ = inbox.push(Reply::Error(error));
@@ -137,32 +184,44 @@ impl Multiplex {
 }
 
 impl Calls {
-    fn enter(&mut self, inbox: Arc<Inbox>) -> Option<u32> {
-        if self.closed {
-            return None;
+    fn enter(&mut self, id: u32, inbox: Arc<Inbox>) -> bool {
+        if !self.closed {
+            self.open.insert(id, inbox);
         }
-        loop {
-            self.last = self.last.wrapping_add(1);
-            if self.last != 0 && !self.open.contains_key(&self.last) {
-                self.open.insert(self.last, inbox);
-                return Some(self.last);
-            }
-        }
+        !self.closed
     }
 }
 
 impl LoopCall {
     /// Waits for the next reply.
-    pub(crate) async fn reply(&mut self, life: &Life) -> Result<Reply, Failure> {
+    ///
+    /// Cancel-safe: no reply is lost if the future is dropped.
+    pub(crate) async fn reply(&mut self) -> Result<Reply, Failure> {
         if let Some(reply) = self.inbox.next().await {
             self.ended = reply.ends_the_call();
+            if matches!(reply, Reply::Stream | Reply::Head(_) | Reply::Accept(_)) {
+                self.answers = true;
+                if let Some(ticket) = &mut self.ticket {
+                    ticket.began_to_stream();
+                }
+            }
             return Ok(reply);
         }
         self.ended = true;
-        Err(match life.death_within(LAST_BREATH).await {
+        let life = self.ticket.as_ref().map(|ticket| &ticket.worker().life);
+        let death = match life {
+            Some(life) => life.death_within(LAST_BREATH).await,
+            None => None,
+        };
+        Err(match death {
             Some(death) => failures::of_a_death(&death),
             None => failures::of_a_link(&Broken::Closed),
         })
+    }
+
+    /// Tells the worker something about the call.
+    pub(super) fn tell(&self, put: impl FnOnce(u32, &mut BytesMut)) {
+        self.mux.outbox.push(|out| put(self.id, out));
     }
 
     /// Says that the caller has taken an event.
@@ -187,9 +246,24 @@ impl LoopCall {
 
 impl Drop for LoopCall {
     fn drop(&mut self) {
-        if !self.ended && self.mux.forget(self.id) {
-            self.mux.outbox.push(|out| to_worker::cancel(self.id, Why::Left, out));
+        let Some(ticket) = self.ticket.take() else {
+            return;
+        };
+        if self.ended || !self.mux.has(self.id) {
+            return;
         }
+        let why = if !self.answers && ticket.is_over() {
+            Why::Limit
+        } else {
+            Why::Left
+        };
+        self.tell(|id, out| to_worker::cancel(id, why, out));
+        let (mux, id, inbox) = (Arc::clone(&self.mux), self.id, Arc::clone(&self.inbox));
+        let insist = move || {
+            mux.outbox
+                .push(|out| to_worker::cancel(id, Why::Limit, out));
+        };
+        ticket.see_it_end(async move { inbox.end().await }, insist);
     }
 }
 

@@ -103,12 +103,12 @@ mod tests {
     use std::sync::Arc;
 
     use agentcore_protocol::SessionId;
-    use http::{HeaderMap, Uri};
+    use http::{HeaderMap, Method, Uri};
     use tokio::io::AsyncReadExt;
 
     use super::*;
     use crate::wire::frame;
-    use crate::wire::to_worker::{self, Meta, Why};
+    use crate::wire::to_worker::{self, CallKind, Meta, Why};
 
     #[tokio::test]
     async fn frames_keep_their_order_around_a_large_body() {
@@ -118,6 +118,7 @@ mod tests {
         let headers = HeaderMap::new();
         let session: SessionId = "s".parse().unwrap();
         let meta = Meta {
+            method: &Method::POST,
             request_id: "r",
             session_id: Some(&session),
             headers: &headers,
@@ -125,11 +126,19 @@ mod tests {
             client: None,
         };
         outbox.push(|out| to_worker::cancel(1, Why::Left, out));
-        assert!(outbox.push_invoke(Invoke::new(2, &meta, vec![7; COPY * 40].into()).unwrap()));
-        assert!(outbox.push_invoke(Invoke::new(3, &meta, vec![8; 3].into()).unwrap()));
+        assert!(outbox.push_invoke(
+            Invoke::new(CallKind::Invocation, 2, &meta, vec![7; COPY * 40].into()).unwrap()
+        ));
+        assert!(
+            outbox.push_invoke(
+                Invoke::new(CallKind::Invocation, 3, &meta, vec![8; 3].into()).unwrap()
+            )
+        );
         outbox.push(|out| to_worker::cancel(4, Why::Left, out));
         outbox.close();
-        assert!(!outbox.push_invoke(Invoke::new(5, &meta, Bytes::new()).unwrap()));
+        assert!(
+            !outbox.push_invoke(Invoke::new(CallKind::Invocation, 5, &meta, Bytes::new()).unwrap())
+        );
 
         let mut received = Vec::new();
         let (written, read) = tokio::join!(
@@ -165,6 +174,7 @@ mod tests {
             async move {
                 let headers = HeaderMap::new();
                 let meta = Meta {
+                    method: &Method::POST,
                     request_id: "r",
                     session_id: None,
                     headers: &headers,
@@ -174,7 +184,9 @@ mod tests {
                 for call in 0..300_u32 {
                     // Of all sizes, so that some fill the socket and some go the long way.
                     let body = vec![0; (call as usize * 7919) % 90_000];
-                    assert!(outbox.push_invoke(Invoke::new(call, &meta, body.into()).unwrap()));
+                    assert!(outbox.push_invoke(
+                        Invoke::new(CallKind::Invocation, call, &meta, body.into()).unwrap()
+                    ));
                     if call % 3 == 0 {
                         outbox.push(|out| to_worker::cancel(call, Why::Left, out));
                     }

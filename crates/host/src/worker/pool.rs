@@ -5,15 +5,16 @@
 //! that answer quickly are served best by few threads, handlers that block need as many as there are calls. Callers
 //! that wait are served in their order.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::link::Link;
 use super::outbox::Outbox;
+use crate::LOGGER;
 use crate::wire::to_worker;
 
 /// Up to this many connections are asked for without waiting.
@@ -24,6 +25,12 @@ const PATIENCE: Duration = Duration::from_millis(2);
 
 /// How long a call waits at most while others end.
 const LONG_PATIENCE: Duration = Duration::from_millis(25);
+
+/// A call that waits for longer is worth a line in the log, where every thread is busy.
+const TOO_LONG: Duration = Duration::from_secs(5);
+
+/// How long such a line stands.
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// The thread connections of one worker.
 #[derive(Debug)]
@@ -44,7 +51,10 @@ struct State {
     max: usize,
     /// How many calls have ended.
     ended: u64,
+    /// Who waits for the thread of a call whose connection was cut.
+    cut: HashMap<u32, oneshot::Sender<()>>,
     closed: bool,
+    complained: Option<Instant>,
 }
 
 /// A place in the queue. Given up, it passes on what it may have been handed at that very moment.
@@ -91,6 +101,27 @@ impl Pool {
         self.ask_for(more);
     }
 
+    /// Waits until the thread of a call is done with it, whose connection is cut now.
+    pub(crate) fn comes_back(&self, call: u32) -> impl Future<Output = ()> + Send + use<> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.lock();
+        if !state.closed {
+            state.cut.retain(|_, waiting| !waiting.is_closed());
+            state.cut.insert(call, sender);
+        }
+        async move {
+            let _ = receiver.await;
+        }
+    }
+
+    /// Says that the thread is there again whose connection was cut in `call`.
+    pub(crate) fn came_back(&self, call: u32) {
+        let waiting = self.lock().cut.remove(&call);
+        if let Some(waiting) = waiting {
+            let _ = waiting.send(());
+        }
+    }
+
     /// Waits for a connection; `None` if the worker is gone.
     pub(crate) async fn acquire(&self) -> Option<Link> {
         let receiver = match self.take_or_wait()? {
@@ -111,7 +142,28 @@ impl Pool {
         }
         let more = self.lock().growth(usize::MAX);
         self.ask_for(more);
+        if let Ok(handed) = timeout(TOO_LONG, &mut waiter.receiver).await {
+            return handed.ok();
+        }
+        self.complain();
         (&mut waiter.receiver).await.ok()
+    }
+
+    /// Says, once in a while, that every thread is busy.
+    fn complain(&self) {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let is_news = state.complained.is_none_or(|at| at + SILENCE <= now);
+        if state.open < state.max || !is_news {
+            return;
+        }
+        state.complained = Some(now);
+        let (threads, waiting) = (state.open, state.waiters.len());
+        drop(state);
+        tracing::warn!(
+            target: LOGGER,
+            "All {threads} threads of the agent are busy, and {waiting} invocations wait: `--threads` sets how many there are"
+        );
     }
 
     /// Takes an idle connection or a place in the queue.
@@ -137,6 +189,7 @@ impl Pool {
         state.closed = true;
         state.idle.clear();
         state.waiters.clear();
+        state.cut.clear();
     }
 
     fn ask_for(&self, more: usize) {

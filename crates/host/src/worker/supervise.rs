@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::net::UnixListener;
 use tokio::process::Child;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use uuid::Uuid;
 
@@ -38,18 +39,23 @@ pub(crate) fn start(command: &WorkerCommand, socket: &Path) -> io::Result<Arc<Wo
         }
         supervised.life.die(cause);
         log_death(&supervised);
-        greeting.abort();
-        supervised.pool.close();
-        // Answers that it had sent are still read; its connections close by themselves unless a child of it lives.
-        if !supervised.stopping.load(Ordering::Relaxed) {
-            sleep(UNREAD).await;
-        }
-        supervised.shut_all();
-        let _ = std::fs::remove_file(socket);
+        bury(&supervised, &greeting, &socket).await;
         group.end().await;
         supervised.gone.cancel();
     });
     Ok(worker)
+}
+
+/// Closes the connections of a worker that is dead.
+pub(super) async fn bury(worker: &Worker, greeting: &JoinHandle<()>, socket: &Path) {
+    greeting.abort();
+    worker.pool.close();
+    // Answers that it had sent are still read; its connections close by themselves unless a child of it lives.
+    if !worker.stopping.load(Ordering::Relaxed) {
+        sleep(UNREAD).await;
+    }
+    worker.shut_all();
+    let _ = std::fs::remove_file(socket);
 }
 
 /// Waits for the end of the process, and brings it about when the worker is condemned or takes too long to load.

@@ -13,9 +13,11 @@ use bytes::{Buf, Bytes};
 use super::failures;
 use super::life::LAST_BREATH;
 use super::link::{self, Broken, Link};
+use super::mux::LoopCall;
+use super::ticket::Ticket;
 use super::{NotTaken, Worker};
-use crate::wire::from_worker::{Message, Reply};
-use crate::wire::to_worker::{Invoke, Meta, TooLarge};
+use crate::wire::from_worker::{Reply, Said};
+use crate::wire::to_worker::{CallKind, Invoke, Meta, TooLarge};
 
 /// A call on a connection of its own.
 #[derive(Debug)]
@@ -26,6 +28,7 @@ pub(crate) struct ThreadCall {
     id: u32,
     request: Chain<Bytes, Bytes>,
     left: Left,
+    ticket: Option<Ticket>,
 }
 
 /// What has to be done about a call that is dropped.
@@ -35,29 +38,30 @@ enum Left {
     Unsent,
     /// The worker is computing.
     Computing,
-    /// The worker sends events, or nobody is there any more to wait for it.
-    Cut,
+    /// The worker sends events.
+    Streaming,
 }
 
 impl ThreadCall {
     /// Takes a connection and lays out the call; the outer error says that the worker is gone.
-    pub(crate) async fn open(
-        worker: &Arc<Worker>,
+    pub(super) async fn open(
+        ticket: Ticket,
         meta: &Meta<'_>,
         body: Bytes,
     ) -> Result<Result<Self, TooLarge>, NotTaken> {
+        let worker = Arc::clone(ticket.worker());
         let link = worker.pool.acquire().await.ok_or(NotTaken)?;
         let id = worker.next_call();
-        let empty = Bytes::new().chain(Bytes::new());
         // From here on the connection is given back by dropping the call.
         let mut call = Self {
-            worker: Arc::clone(worker),
+            worker,
             link: Some(link),
             id,
-            request: empty,
+            request: nothing(),
             left: Left::Unsent,
+            ticket: Some(ticket),
         };
-        match Invoke::new(id, meta, body) {
+        match Invoke::new(CallKind::Invocation, id, meta, body) {
             Ok(Invoke { head, body }) => call.request = head.chain(body),
             Err(TooLarge) => return Ok(Err(TooLarge)),
         }
@@ -65,9 +69,9 @@ impl ThreadCall {
     }
 
     /// Sends the call. An error says that the worker has seen nothing of it: another connection may be tried.
-    pub(crate) async fn send(&mut self) -> Result<(), NotTaken> {
+    pub(super) async fn send(&mut self) -> Result<(), Option<Ticket>> {
         let Some(link) = &self.link else {
-            return Err(NotTaken);
+            return Err(self.ticket.take());
         };
         let stream = Arc::clone(link.stream());
         let whole = self.request.remaining();
@@ -75,7 +79,7 @@ impl ThreadCall {
         let written = link::write(&stream, &mut self.request).await;
         if written.is_err() && self.request.remaining() == whole {
             self.lose();
-            return Err(NotTaken);
+            return Err(self.ticket.take());
         }
         // Cut short in the middle, the connection gives no answer; reading it finds out why.
         Ok(())
@@ -91,11 +95,14 @@ impl ThreadCall {
                 self.lose();
                 return Err(failures::of_the_protocol("an answer to another call"));
             }
-            Ok((_, Message::Call(reply))) => {
-                if matches!(reply, Reply::Stream) {
-                    self.left = Left::Cut;
+            Ok((_, Said::Call(reply))) => {
+                if matches!(reply, Reply::Stream | Reply::Head(_)) {
+                    self.left = Left::Streaming;
+                    if let Some(ticket) = &mut self.ticket {
+                        ticket.began_to_stream();
+                    }
                 }
-                if reply.ends_the_call() {
+                if reply.ends_the_call() || matches!(reply, Reply::Moved) {
                     self.give_back();
                 }
                 return Ok(reply);
@@ -109,6 +116,21 @@ impl ThreadCall {
             return Err(failures::of_a_death(&death));
         }
         Err(failures::of_a_link(&broken))
+    }
+
+    /// Goes on with the call on the loop connection.
+    pub(super) async fn moved(&mut self) -> Result<LoopCall, Failure> {
+        let adopted = match (self.worker.multiplex().await, self.ticket.take()) {
+            (Ok(mux), Some(ticket)) => mux.adopt(self.id, ticket),
+            _ => None,
+        };
+        match adopted {
+            Some(call) => Ok(call),
+            None => Err(match self.worker.life.death_within(LAST_BREATH).await {
+                Some(death) => failures::of_a_death(&death),
+                None => failures::of_the_protocol("no loop connection for a call that moves"),
+            }),
+        }
     }
 
     /// Gives up the connection: the worker did on it what it should not.
@@ -130,27 +152,54 @@ impl ThreadCall {
         if let Some(stream) = stream {
             let _ = link::write(&stream, &mut self.request).await;
         }
-        // A plain answer gives the connection back; anything else is dropped with `self`, which cuts it.
-        let _ = self.reply().await;
+        match self.reply().await {
+            // Nobody is there to read the rest: its thread learns that when it writes.
+            Ok(Reply::Stream | Reply::Head(_)) => {
+                let back = self.worker.pool.comes_back(self.id);
+                self.lose();
+                back.await;
+            }
+            Ok(Reply::Moved) => {
+                if let Ok(mux) = self.worker.multiplex().await {
+                    mux.see_off(self.id).await;
+                }
+            }
+            // A plain answer has given the connection back; anything else has lost it.
+            _ => {}
+        }
     }
 }
 
 impl Drop for ThreadCall {
     fn drop(&mut self) {
+        if self.link.is_none() {
+            return;
+        }
+        let Some(ticket) = self.ticket.take() else {
+            return self.lose();
+        };
         match self.left {
             Left::Unsent => self.give_back(),
-            Left::Cut => self.lose(),
+            Left::Streaming => {
+                let back = self.worker.pool.comes_back(self.id);
+                self.lose();
+                ticket.see_it_end(back, || {});
+            }
             Left::Computing => {
-                let Some(link) = self.link.take() else { return };
                 let rest = Self {
                     worker: Arc::clone(&self.worker),
-                    link: Some(link),
+                    link: self.link.take(),
                     id: self.id,
-                    request: std::mem::replace(&mut self.request, Bytes::new().chain(Bytes::new())),
-                    left: Left::Cut,
+                    request: std::mem::replace(&mut self.request, nothing()),
+                    left: Left::Streaming,
+                    ticket: None,
                 };
-                self.worker.handle.spawn(rest.outlive_the_caller());
+                ticket.see_it_end(rest.outlive_the_caller(), || {});
             }
         }
     }
+}
+
+fn nothing() -> Chain<Bytes, Bytes> {
+    Bytes::new().chain(Bytes::new())
 }

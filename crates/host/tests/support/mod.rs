@@ -1,5 +1,10 @@
 //! Agents in fixture workers, and short ways to call them.
 
+pub(crate) mod served;
+
+use std::num::NonZeroUsize;
+pub(crate) mod started;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,7 +39,7 @@ pub(crate) fn command(mode: &[&str]) -> WorkerCommand {
 impl Fixture {
     pub(crate) fn start(mode: &[&str]) -> Self {
         Self {
-            agent: WorkerAgent::start(command(mode)).unwrap(),
+            agent: WorkerAgent::start(command(mode), NonZeroUsize::MIN).unwrap(),
         }
     }
 

@@ -2,10 +2,16 @@
 //!
 //! It is given its listener and its end. It opens no port, hears no signal that ends programs, and prints nothing.
 
+mod browsers;
+mod frames;
 mod guard;
+mod head;
 mod proxy;
+mod relay;
 mod routes;
 mod service;
+mod socket;
+mod target;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -65,6 +71,15 @@ pub(crate) struct Door {
     instance: HeaderValue,
     started: u64,
     sessions: Arc<Sessions>,
+    open: Open,
+}
+
+/// What is open: connections, and WebSockets that were connections. Clones are the same.
+#[derive(Clone, Debug, Default)]
+struct Open {
+    tasks: TaskTracker,
+    /// Cancelled when what is still open is cut off.
+    cut: CancellationToken,
 }
 
 impl FrontDoor {
@@ -109,6 +124,7 @@ impl FrontDoor {
             instance,
             started: routes::now(),
             sessions,
+            open: Open::default(),
         });
         Ok(Self {
             listener,
@@ -142,11 +158,10 @@ impl FrontDoor {
         let connections = Connections {
             router: routes::router(Arc::clone(&door)),
             guard: Guard::new(address.ip()),
-            tasks: TaskTracker::new(),
+            open: door.open.clone(),
             ending: CancellationToken::new(),
-            cut: CancellationToken::new(),
         };
-        let _cut_if_dropped = connections.cut.clone().drop_guard();
+        let _cut_if_dropped = connections.open.cut.clone().drop_guard();
         tokio::select! {
             biased;
             () = shutdown => {}
@@ -155,10 +170,11 @@ impl FrontDoor {
         drop(listener);
         connections.ending.cancel();
         door.sessions.end_all().await;
-        connections.tasks.close();
-        let _ = tokio::time::timeout(LAST_ANSWERS, connections.tasks.wait()).await;
-        connections.cut.cancel();
-        connections.tasks.wait().await;
+        let Open { tasks, cut } = &connections.open;
+        tasks.close();
+        let _ = tokio::time::timeout(LAST_ANSWERS, tasks.wait()).await;
+        cut.cancel();
+        tasks.wait().await;
         Ok(())
     }
 }
@@ -197,11 +213,9 @@ async fn clean_up(config: &FrontDoorConfig) -> Result<RunDir, StartError> {
 struct Connections {
     router: Router,
     guard: Guard,
-    tasks: TaskTracker,
+    open: Open,
     /// No further request is taken.
     ending: CancellationToken,
-    /// What is still open is cut off.
-    cut: CancellationToken,
 }
 
 impl Connections {
@@ -245,9 +259,10 @@ impl Connections {
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_LIMIT)
-            .serve_connection(TokioIo::new(stream), service);
-        let (ending, cut) = (self.ending.clone(), self.cut.clone());
-        self.tasks.spawn(async move {
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let (ending, cut) = (self.ending.clone(), self.open.cut.clone());
+        self.open.tasks.spawn(async move {
             tokio::pin!(connection);
             let done = tokio::select! {
                 // A caller who leaves is no failure of ours.

@@ -3,27 +3,23 @@
 //! It knows calls and sandboxes, and says what went wrong as a value; which answer a caller gets for that depends on the
 //! route and is decided there.
 
-use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use agentcore_protocol::SessionId;
 use agentcore_protocol::error::StreamError;
-use agentcore_protocol::header::{REQUEST_ID, SESSION_ID};
 use agentcore_protocol::{json, sse};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use futures_util::future::BoxFuture;
-use http::header::{self, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{Request, Response, Version, header};
 use http_body::{Body as _, Frame, SizeHint};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
+use super::head;
 use crate::error::SandboxFailure;
 use crate::sandbox::client::{Answer, RequestBody, Reserved};
 use crate::sandbox::hints::Setting;
@@ -71,12 +67,7 @@ pub(crate) async fn forward(
     if too_large.happened() {
         return Err(Trouble::TooLarge);
     }
-    remove_hop_by_hop(&mut head.headers);
-    head.headers.remove(header::EXPECT);
-    let localhost = HeaderValue::from_static("localhost");
-    head.headers.insert(header::HOST, localhost);
-    head.headers.insert(SESSION_ID, session.to_header_value());
-    head.method = Method::POST;
+    head::for_sandbox(&mut head.headers, session);
     head.version = Version::HTTP_11;
 
     let (call, connection) = connect(sessions, session).await?;
@@ -90,39 +81,10 @@ pub(crate) async fn forward(
     }
 }
 
-/// Makes sure that a request has an id, and returns it.
-pub(crate) fn request_id(headers: &mut HeaderMap) -> HeaderValue {
-    if let Some(id) = headers.get(REQUEST_ID).filter(|id| !id.is_empty()) {
-        return id.clone();
-    }
-    let id = HeaderValue::try_from(new_request_id().to_string()).expect("a UUID is ASCII");
-    headers.insert(REQUEST_ID, id.clone());
-    id
-}
-
-/// Makes a UUID without asking the kernel for each: a counter under a keyed hash. Unique, and no secret.
-fn new_request_id() -> Uuid {
-    static KEYS: LazyLock<[RandomState; 2]> = LazyLock::new(Default::default);
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let [high, low] = KEYS.each_ref().map(|key| key.hash_one(count));
-    let bits = (u128::from(high) << 64) | u128::from(low);
-    uuid::Builder::from_random_bytes(bits.to_be_bytes()).into_uuid()
-}
-
-/// The path that every invocation has in a sandbox, with the caller's query if there is one.
-pub(crate) fn invocations(query: Option<&str>) -> Uri {
-    let plain = || Uri::from_static("/invocations");
-    // The query was part of a valid URI a moment ago.
-    query.map_or_else(plain, |query| {
-        Uri::try_from(format!("/invocations?{query}")).unwrap_or_else(|_| plain())
-    })
-}
-
-/// Opens a call to the session's sandbox and a connection to it, once it is ready.
+/// Opens a call to the session's sandbox and a connection to it, once it is ready; a WebSocket begins as a call too.
 ///
 /// A sandbox that turns out to have ended after it was ready is replaced, once: nothing was sent to it yet.
-async fn connect(
+pub(super) async fn connect(
     sessions: &Arc<Sessions>,
     session: &SessionId,
 ) -> Result<(Call, Reserved), Trouble> {
@@ -152,9 +114,9 @@ async fn try_connect(
     }
 }
 
-fn passed_on(response: Response<Answer>, call: Call) -> Response<Streamed> {
+pub(super) fn passed_on(response: Response<Answer>, call: Call) -> Response<Streamed> {
     let (mut head, answer) = response.into_parts();
-    remove_hop_by_hop(&mut head.headers);
+    head::remove_hop_by_hop(&mut head.headers);
     head.version = Version::HTTP_11;
     let content_type = head.headers.get(header::CONTENT_TYPE);
     let is_events = content_type.is_some_and(|it| it.as_bytes().starts_with(b"text/event-stream"));
@@ -167,35 +129,6 @@ fn passed_on(response: Response<Answer>, call: Call) -> Response<Streamed> {
         last_words: LastWords::None,
     };
     Response::from_parts(head, body)
-}
-
-/// Removes what concerns one connection only, by name or because `Connection` names it.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    const HOP_BY_HOP: [HeaderName; 8] = [
-        header::CONNECTION,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-    ];
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-    }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
 }
 
 /// The body of a sandbox's answer on its way to the caller. Dropped early, it ends the call.
@@ -237,7 +170,7 @@ impl Streamed {
 }
 
 impl Trouble {
-    async fn of_broken_connection(sandbox: &Sandbox) -> Self {
+    pub(super) async fn of_broken_connection(sandbox: &Sandbox) -> Self {
         let limit = if sandbox.is_container() {
             NOTICE_BY_ENGINE
         } else {

@@ -1,4 +1,4 @@
-//! The front door's routes, and the plain ones among them: `/invocations`, `/ping`, and its own status.
+//! The front door's routes, and the plain ones among them: `/invocations`, `/ws`, `/ping`, and its own status.
 //!
 //! Here an agent's answer passes as it is, errors included; the managed service's view of the same agent is in `service`.
 
@@ -19,7 +19,8 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 
 use super::guard::Foreign;
 use super::proxy::{self, Trouble, WithEvidence};
-use super::{Door, service};
+use super::socket::{self, Handshake};
+use super::{Door, head, service};
 use crate::sandbox::hints::Setting;
 use crate::sessions::Refusal;
 use crate::status::{INSTANCE_HEADER, STATUS_PATH, StatusReport};
@@ -27,6 +28,7 @@ use crate::status::{INSTANCE_HEADER, STATUS_PATH, StatusReport};
 pub(crate) fn router(door: Arc<Door>) -> Router {
     Router::new()
         .route("/invocations", post(invoke))
+        .route("/ws", get(web_socket))
         .route("/ping", get(ping))
         .route(STATUS_PATH, get(status))
         .route("/runtimes/{*operation}", any(service::serve))
@@ -40,10 +42,34 @@ async fn invoke(State(door): State<Arc<Door>>, mut request: Request<Body>) -> Re
         Ok(session) => session,
         Err(error) => return failure(StatusCode::BAD_REQUEST, &ErrorBody::new(error.to_string())),
     };
-    proxy::request_id(request.headers_mut());
-    *request.uri_mut() = proxy::invocations(request.uri().query());
+    head::request_id(request.headers_mut());
+    *request.uri_mut() = head::uri("/invocations", request.uri().query());
     let mut response = match proxy::forward(&door.sessions, &session, request).await {
         Ok(response) => response.map(Body::new),
+        Err(trouble) => troubled(&trouble, door.sessions.setting()),
+    };
+    let headers = response.headers_mut();
+    headers.insert(SESSION_ID, session.to_header_value());
+    response
+}
+
+async fn web_socket(State(door): State<Arc<Door>>, mut request: Request<Body>) -> Response<Body> {
+    let session = match session_id(request.headers()) {
+        Ok(session) => session,
+        Err(error) => return failure(StatusCode::BAD_REQUEST, &ErrorBody::new(error.to_string())),
+    };
+    head::request_id(request.headers_mut());
+    *request.uri_mut() = head::uri("/ws", request.uri().query());
+    let answer = if socket::is_asked_for(&request) {
+        socket::open(&door, &session, request, None).await
+    } else {
+        // What the agent says to a request that is no handshake is its own matter too.
+        let answer = proxy::forward(&door.sessions, &session, request).await;
+        answer.map(Handshake::Refused)
+    };
+    let mut response = match answer {
+        Ok(Handshake::Accepted(response)) => response,
+        Ok(Handshake::Refused(response)) => response.map(Body::new),
         Err(trouble) => troubled(&trouble, door.sessions.setting()),
     };
     let headers = response.headers_mut();

@@ -2,7 +2,10 @@
 //! that uses it.
 //!
 //! No task is spawned for a connection, so a byte of an answer wakes one task, and a call that is dropped closes its
-//! connection at once: the agent sees its caller leave. Requests are not retried here.
+//! connection at once: the agent sees its caller leave. A connection that is upgraded leaves the pool. Requests are not
+//! retried here.
+
+mod upgrade;
 
 use std::io;
 use std::pin::Pin;
@@ -20,6 +23,7 @@ use hyper_util::rt::TokioIo;
 use super::place::{Place, Stream};
 
 pub(crate) use super::request_body::RequestBody;
+pub(crate) use upgrade::{Raw, Upgraded};
 
 /// Servers close idle connections after five seconds and more (uvicorn: five); a request must not meet that moment.
 const LONGEST_IDLE: Duration = Duration::from_secs(3);

@@ -3,6 +3,7 @@
 //! [`Sandbox`] is what calls and reports hold; its life runs in one task (`life`). Which session gets which sandbox is
 //! decided in `sessions`.
 
+mod call;
 pub(crate) mod client;
 mod container;
 mod cut;
@@ -30,9 +31,11 @@ use crate::spec::Limits;
 use crate::status::{SandboxState, SandboxStatus};
 use client::Client;
 use container::{DOUBT_LIMIT, Inside};
+use health::Health;
 use hints::{Evidence, Setting};
 use output::Tail;
 
+pub(crate) use call::{Call, OpenSocket};
 pub use container::end_orphan_containers;
 pub(crate) use life::live;
 
@@ -160,9 +163,8 @@ impl Sandbox {
 
     /// Opens a call; `None` if the sandbox has ended.
     pub(crate) fn call(self: &Arc<Self>) -> Option<Call> {
-        self.clock().open(Instant::now()).then(|| Call {
-            sandbox: Arc::clone(self),
-        })
+        let taken = self.clock().open(Instant::now());
+        taken.then(|| Call::new(Arc::clone(self)))
     }
 
     /// Waits until the sandbox takes calls.
@@ -190,7 +192,7 @@ impl Sandbox {
     /// Asks the sandbox to end, and waits until nothing of it is left.
     pub(crate) async fn end(&self, cause: EndCause) {
         self.ask_to_end(cause);
-        self.reached(|phase| matches!(phase, Phase::Gone(_))).await;
+        self.gone().await;
     }
 
     /// Asks the sandbox to end; from now on it takes no calls.
@@ -216,6 +218,18 @@ impl Sandbox {
         match reached {
             Ok(Phase::Ended(failure) | Phase::Gone(failure)) => Some(failure),
             _ => None,
+        }
+    }
+
+    /// Completes when nothing of it is left.
+    pub(crate) async fn gone(&self) {
+        self.reached(|phase| matches!(phase, Phase::Gone(_))).await;
+    }
+
+    /// Completes once it answers a ping; never if it does not answer this one.
+    pub(crate) async fn answers(&self) {
+        if let Health::Not(_) = health::ask(&self.client).await {
+            std::future::pending::<()>().await;
         }
     }
 
@@ -338,24 +352,6 @@ impl Sandbox {
 
     fn tail(&self) -> MutexGuard<'_, Tail> {
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One open invocation: while it lives, its sandbox is not idle.
-pub(crate) struct Call {
-    sandbox: Arc<Sandbox>,
-}
-
-impl Call {
-    pub(crate) fn sandbox(&self) -> &Arc<Sandbox> {
-        &self.sandbox
-    }
-}
-
-impl Drop for Call {
-    // In `drop`, so that a caller who leaves cannot keep the sandbox for ever.
-    fn drop(&mut self) {
-        self.sandbox.clock().close(Instant::now());
     }
 }
 

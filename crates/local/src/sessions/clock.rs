@@ -1,7 +1,7 @@
 //! When a sandbox has lived long enough: the idle clock and the lifetime clock of one session.
 //!
-//! Pure logic on instants that are passed in. An open invocation or work in the background stops the idle clock; nothing
-//! stops the lifetime clock.
+//! Pure logic on instants that are passed in. An open invocation or work in the background stops the idle clock, what
+//! passes through a WebSocket starts it anew; nothing stops the lifetime clock.
 
 use std::time::Duration;
 
@@ -23,6 +23,8 @@ pub(crate) struct Clock {
     last_active: Option<Instant>,
     last_used: Option<Instant>,
     open: usize,
+    /// Open WebSockets. They are no activity by themselves: what passes through them is.
+    sockets: usize,
     invocations: u64,
     busy: bool,
     ended: bool,
@@ -56,6 +58,7 @@ impl Clock {
             last_active: None,
             last_used: None,
             open: 0,
+            sockets: 0,
             invocations: 0,
             busy: false,
             ended: false,
@@ -88,8 +91,25 @@ impl Clock {
     /// Notes the end of an invocation.
     pub(crate) fn close(&mut self, now: Instant) {
         self.open = self.open.saturating_sub(1);
+        self.moved(now);
+    }
+
+    /// Notes that an invocation goes on as a WebSocket; its own end is told as well.
+    pub(crate) fn open_socket(&mut self, now: Instant) {
+        self.sockets += 1;
+        self.moved(now);
+    }
+
+    /// Notes that something passed through a WebSocket.
+    pub(crate) fn moved(&mut self, now: Instant) {
         self.last_used = Some(now);
         self.last_active = Some(now);
+    }
+
+    /// Notes the end of a WebSocket.
+    pub(crate) fn close_socket(&mut self, now: Instant) {
+        self.sockets = self.sockets.saturating_sub(1);
+        self.moved(now);
     }
 
     /// Notes what a ping said about work in the background.
@@ -114,7 +134,7 @@ impl Clock {
         Usage {
             last_used: self.last_used,
             invocations: self.invocations,
-            open: self.open,
+            open: self.open + self.sockets,
             busy: self.busy,
         }
     }
@@ -203,6 +223,24 @@ mod tests {
         clock.close(Instant::now());
         advance(15 * MINUTE).await;
         assert!(!lives(&clock));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_websocket_is_as_active_as_what_passes_through_it() {
+        let mut clock = begun();
+        clock.open(Instant::now());
+        clock.open_socket(Instant::now());
+        clock.close(Instant::now());
+        assert_eq!(clock.usage().open, 1);
+        advance(14 * MINUTE).await;
+        clock.moved(Instant::now());
+        advance(14 * MINUTE).await;
+        assert!(lives(&clock));
+        advance(MINUTE).await;
+        assert!(!lives(&clock), "silence is idle, however open");
+        clock.close_socket(Instant::now());
+        assert!(lives(&clock), "its end is a sign of life too");
+        assert_eq!(clock.usage().open, 0);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! An agent that does what a test tells it: counts, streams, hangs, dies, leaves daemons behind, looks around in its
+//! An agent that does what a test tells it: counts, streams, talks, hangs, dies, leaves daemons behind, looks around in its
 //! sandbox.
 //!
 //! It serves the contract on the Unix socket or the port in `AGENTCORE_LISTEN`, by hand, so that it can also break it.
@@ -11,6 +11,7 @@
 )]
 
 mod look;
+mod talk;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -126,7 +127,8 @@ async fn agent() -> ExitCode {
     }
     let router = Router::new()
         .route("/ping", get(ping))
-        .route("/invocations", post(invoke));
+        .route("/invocations", post(invoke))
+        .route("/ws", get(talk::accept));
     let listen = &environment["AGENTCORE_LISTEN"];
     if let Some(path) = listen.strip_prefix("unix:") {
         let listener = tokio::net::UnixListener::bind(path).expect("the socket is free");
@@ -212,6 +214,7 @@ async fn invoke(headers: HeaderMap, request: axum::extract::Request) -> Response
             r#"{"error":"no","error_type":"ValueError"}"#,
         )
             .into_response(),
+        "count sent" => json!({ "sent": talk::sent() }).to_string().into_response(),
         "look" => look::around(&order["at"], &text("path")),
         _ => report(count, &uri, &headers),
     }

@@ -15,7 +15,7 @@ use agentcore_protocol::header::{self, AMZN_TRACE_ID, TRACEPARENT, latin1};
 use agentcore_protocol::trace::TraceContext;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderName, Uri};
+use http::{Extensions, HeaderMap, HeaderName, Method, Uri};
 use uuid::Uuid;
 
 pub use self::secret::{ForwardedHeaders, Secret};
@@ -43,6 +43,7 @@ struct RequestParts {
     headers: HeaderMap,
     /// Read when it is asked for.
     baggage: OnceLock<Baggage>,
+    method: Method,
     uri: Uri,
     extensions: Extensions,
     client: Option<SocketAddr>,
@@ -65,6 +66,8 @@ impl Context {
     /// headers that carry credentials are marked as sensitive, which keeps them out of `Debug`.
     pub fn from_headers(headers: HeaderMap) -> Self {
         let mut request = http::Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = Uri::from_static("/invocations");
         *request.headers_mut() = headers;
         Self::from_parts(request.into_parts().0)
     }
@@ -73,6 +76,7 @@ impl Context {
     pub fn from_parts(head: Parts) -> Self {
         let Parts {
             mut headers,
+            method,
             uri,
             extensions,
             ..
@@ -98,6 +102,7 @@ impl Context {
             trace: trace.flatten(),
             headers,
             baggage: OnceLock::new(),
+            method,
             uri,
             extensions,
             client: None,
@@ -150,6 +155,11 @@ impl Context {
     /// Behind the platform's proxy, and behind any other, it is the proxy's.
     pub fn client(&self) -> Option<SocketAddr> {
         self.request.client
+    }
+
+    /// Returns the method of the request: `POST` for an invocation, `GET` for a WebSocket.
+    pub fn method(&self) -> &Method {
+        &self.request.method
     }
 
     /// Returns the path and query of the request.
@@ -219,6 +229,7 @@ impl fmt::Debug for Context {
             trace,
             headers,
             baggage: _,
+            method: _,
             uri: _,
             extensions: _,
             client: _,

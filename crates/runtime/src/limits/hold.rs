@@ -6,9 +6,11 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
-/// Keeps the place of an invocation for as long as a copy of it exists; made by the server.
+/// Keeps the place of an invocation among those that run for as long as a copy of it exists.
+///
+/// Made by the server: see [`Invocation::hold`](crate::Invocation::hold). The default keeps nothing.
 #[derive(Clone, Default)]
-pub(crate) struct Hold(Option<Arc<dyn Any + Send + Sync>>);
+pub struct Hold(Option<Arc<dyn Any + Send + Sync>>);
 
 impl Hold {
     /// Keeps `other` for as long.

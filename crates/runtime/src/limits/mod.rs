@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use crate::failure::Failure;
 
 pub(crate) use gate::Gate;
-pub(crate) use hold::Hold;
+pub use hold::Hold;
 
 /// The error type of what a time limit ended.
 pub(crate) const LIMIT_TYPE: &str = "InvocationLimit";

@@ -56,7 +56,10 @@ impl Line {
     ) -> impl Future<Output = Result<Response<AnswerBody>, Infallible>> + Send {
         // Before anything is awaited, because the request itself is large.
         let asked = match &self.front.router {
-            None => Ok(Asked::of(request)),
+            None => {
+                let agent = &self.front.routes.agent;
+                Ok(Asked::of(request, agent.wants_every_request()))
+            }
             Some(router) => {
                 let mut request = request.map(Body::new);
                 // Not the connection's clock and steps: layers may wait for the answer in other tasks.

@@ -6,14 +6,14 @@ A child that kept them would hide the end of this process from the server.
 from __future__ import annotations
 
 import os
-from socket import AF_UNIX, SOCK_STREAM, socket
+from socket import AF_UNIX, SHUT_RDWR, SOCK_STREAM, socket
 from threading import RLock
 
 from . import frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Set, Tuple
+    from typing import Callable, Optional, Set, Tuple
 
 SOCKET_VARIABLE = "AGENTCORE_WORKER_SOCKET"
 TOKEN_VARIABLE = "AGENTCORE_WORKER_TOKEN"
@@ -40,14 +40,18 @@ class Server:
                 f"error: {missing.args[0]} is not set: this file is started by `agentcore serve`, not by hand"
             ) from None
 
-    def connect(self, role: str) -> socket:
-        """Opens a connection for `control`, `thread` or `loop`."""
+    def connect(self, role: str, after: Optional[int] = None) -> socket:
+        """Opens a connection for `control`, `thread` or `loop`.
+
+        `after` is the call in which the server cut the connection that this one replaces.
+        """
         if self.is_forgotten:
             raise OSError("a forked child has no server")
         link = _above_the_standard_streams(socket(AF_UNIX, SOCK_STREAM))
         try:
             link.connect(self._path)
-            hello = f'{{"version":{frames.VERSION},"token":"{self._token}","role":"{role}","pid":{os.getpid()}}}'
+            hello = f'{{"version":{frames.VERSION},"token":"{self._token}","role":"{role}","pid":{os.getpid()}'
+            hello += "}" if after is None else f',"after":{after}}}'
             link.sendall(frames.frame(frames.HELLO, 0, hello.encode()))
         except BaseException:
             link.close()
@@ -81,6 +85,13 @@ class Control:
                 self._link.sendall(frames.frame(kind, 0, payload))
             except OSError:
                 pass
+
+    def shut(self) -> None:
+        """Ends the connection for both sides: the worker is over."""
+        try:
+            self._link.shutdown(SHUT_RDWR)
+        except OSError:
+            pass
 
     def receive(self, handle: Callable[[int, bytes], None]) -> None:
         """Hands every frame to `handle`, until the connection ends."""

@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextvars import copy_context
 from threading import Event, Thread, get_ident
 
 from bedrock_agentcore.runtime import _log
+from bedrock_agentcore.runtime._runner import kept
 from bedrock_agentcore.runtime._values import encode
-
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import ThreadPoolExecutor
     from contextvars import Context
-    from typing import Any, AsyncIterator, Awaitable, Callable, Coroutine, Generator, Optional, Tuple
+    from typing import Any, AsyncIterator, Awaitable, Callable, Coroutine, Optional
 
-_END: Any = object()
 # How long tasks that are cut off have for their `finally` blocks, in seconds.
 _CLEAN_UP = 1.0
-
-
-class Gone(Exception):
-    """Nobody listens to a stream any more."""
 
 
 class EventLoop:
@@ -69,7 +63,7 @@ class EventLoop:
         if get_ident() == self.ident():
             coroutine.close()
             raise RuntimeError("the event loop cannot wait for itself")
-        value, error = asyncio.run_coroutine_threadsafe(_kept(coroutine), self.loop).result()
+        value, error = asyncio.run_coroutine_threadsafe(kept(coroutine), self.loop).result()
         if error is not None:
             raise error
         return value
@@ -151,82 +145,3 @@ async def pump(
     except BaseException as raised:
         error = error or raised
     return error
-
-
-class Threaded:
-    """A plain generator as an async one: each step runs in a thread, and no step runs beside another."""
-
-    def __init__(self, generator: Generator[Any, Any, Any], threads: ThreadPoolExecutor) -> None:
-        self._generator = generator
-        self._threads = threads
-        # One context for the whole generator: what it sets before a `yield` is there after it.
-        self._context = copy_context()
-        self._has_begun = False
-
-    @staticmethod
-    async def call(threads: ThreadPoolExecutor, function: Callable[..., Any], *args: Any) -> Any:
-        """Calls a plain function in a thread, in a copy of this context."""
-        return await _finished(threads.submit(copy_context().run, _outcome, function, *args))
-
-    def __aiter__(self) -> Threaded:
-        return self
-
-    async def __anext__(self) -> Any:
-        item = await self._in_thread(self._next)
-        if item is _END:
-            raise StopAsyncIteration
-        return item
-
-    async def aclose(self) -> None:
-        """Closes the generator. No step runs any more: a cancelled one was waited for."""
-        if self._has_begun:
-            await self._in_thread(self._generator.close)
-        else:
-            # Nothing of it runs, so it needs no thread.
-            self._generator.close()
-
-    def _next(self) -> Any:
-        self._has_begun = True
-        return next(self._generator, _END)
-
-    async def _in_thread(self, function: Callable[[], Any]) -> Any:
-        return await _finished(self._threads.submit(self._context.run, _outcome, function))
-
-
-async def _finished(step: Future[Tuple[Any, Optional[BaseException]]]) -> Any:
-    """Waits for a step in a thread. Cancelled, one that is in the queue is dropped and one that runs is waited for.
-
-    A thread cannot be interrupted: a call that ended before its thread would hide that the thread is not free.
-    """
-    waiter = asyncio.wrap_future(step)
-    cancelled: Optional[BaseException] = None
-    while not waiter.done():
-        try:
-            # Shielded: a cancelled wait must not make the step look finished.
-            await asyncio.shield(waiter)
-        except asyncio.CancelledError as reason:
-            if step.cancel():
-                raise
-            cancelled = reason
-    if cancelled is not None:
-        raise cancelled
-    value, error = waiter.result()
-    if error is not None:
-        raise error
-    return value
-
-
-async def _kept(coroutine: Coroutine[Any, Any, Any]) -> Tuple[Any, Optional[BaseException]]:
-    # As a value, because asyncio lets SystemExit and KeyboardInterrupt of a task through to the loop.
-    try:
-        return await coroutine, None
-    except BaseException as error:
-        return None, error
-
-
-def _outcome(function: Callable[..., Any], *args: Any) -> Tuple[Any, Optional[BaseException]]:
-    # As a value, because a future takes neither StopIteration nor SystemExit.
-    try:
-        return function(*args), None
-    except BaseException as error:
-        return None, error

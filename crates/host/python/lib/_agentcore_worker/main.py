@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .worker import Worker
 
-_MAX_THREADS = 256
+MAX_THREADS = 256
 
 
 class Arguments:
@@ -27,7 +27,7 @@ class Arguments:
         self.native_first = False
         self.app: Optional[str] = None
         self.source_root: Optional[str] = None
-        self.max_threads = _MAX_THREADS
+        self.max_threads = MAX_THREADS
         # Without `argparse`: its import takes longer than everything else here.
         rest = iter(arguments)
         for argument in rest:
@@ -85,10 +85,13 @@ def _show_fatal_errors() -> None:
 
 def _check_package(control: Control, package_folder: str) -> None:
     """Refuses to go on with another `bedrock_agentcore` than ours: its `run()` would start a server of its own."""
-    found = (finder.find_spec("bedrock_agentcore", None) for finder in sys.meta_path if hasattr(finder, "find_spec"))
-    spec = next(filter(None, found), None)
-    origin = os.path.realpath(spec.origin) if spec is not None and spec.origin else None
+    origin = _package_found()
     ours = os.path.join(os.path.realpath(package_folder), "bedrock_agentcore", "__init__.py")
+    if origin is not None and origin != ours and _is_a_copy(origin):
+        # Installed beside an agent that is served by a program with a copy of its own: that one knows the server.
+        sys.path.remove(package_folder)
+        sys.path.insert(0, package_folder)
+        origin = _package_found()
     if origin == ours:
         return
     where = os.path.dirname(origin) if origin else "a folder without `__init__.py`"
@@ -101,6 +104,16 @@ def _check_package(control: Control, package_folder: str) -> None:
 
     control.send(LOAD_FAILED, dumps({"error": error, "error_type": "OtherPackage"}).encode())
     _exit(1)
+
+
+def _package_found() -> Optional[str]:
+    found = (finder.find_spec("bedrock_agentcore", None) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+    spec = next(filter(None, found), None)
+    return os.path.realpath(spec.origin) if spec is not None and spec.origin else None
+
+
+def _is_a_copy(origin: str) -> bool:
+    return os.path.isfile(os.path.join(os.path.dirname(os.path.dirname(origin)), "_agentcore_worker", "main.py"))
 
 
 def _load(worker: Worker, file: str) -> ModuleType:

@@ -9,11 +9,13 @@ import asyncio
 from contextvars import copy_context
 
 from bedrock_agentcore.runtime import _log
+from bedrock_agentcore.runtime._runner import Threaded
 
 from . import frames
 from .calls import STREAMS, AsyncGenerator, Call, Coroutine, error_reply, stream_error
-from .frames import CANCEL, CREDIT, END, INVOKE, RESPONSE, STREAM, ProtocolError, frame
-from .loop import EventLoop, Threaded, pump
+from .frames import ALIVE, CANCEL, CREDIT, DISCONNECT, END, HEAD, INVOKE, PROBE, REQUEST, RESPONSE, STREAM
+from .frames import ProtocolError, frame
+from .loop import EventLoop, pump
 from .outlet import Outlet
 from .running import Running
 
@@ -21,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from socket import socket
     from typing import Any, Dict, Optional
+    from typing import Coroutine as AnyCoroutine
 
     from .watch import Watch
     from .worker import Worker
@@ -70,18 +73,29 @@ class Multiplex:
         self.calls[number] = moved
         return moved
 
+    def enter(self, running: Running) -> Running:
+        """Notes a call that has arrived."""
+        if running.number in self.calls:
+            raise ProtocolError(f"a second call with the number {running.number}")
+        self.calls[running.number] = running
+        return running
+
     def go_on_alone(self, moved: Running) -> None:
         """Has a call go on that the server does not ask for: its caller has left. From any thread."""
         self._loop.call_soon_threadsafe(moved.leave)
 
     def begin(self, running: Running) -> None:
         """Begins to answer a call."""
-        # A copy for each call: what one sets, the next does not see.
+        self.start(running, self._answer(running))
+
+    def start(self, running: Running, answer: AnyCoroutine[Any, Any, None]) -> None:
+        """Runs a coroutine as the task of a call."""
         stalls = self._stalls or self._prepare()
         if not stalls.is_awake:
             stalls.wake()
+        # A copy for each call: what one sets, the next does not see.
         context = running.context or self._worker.context.copy()
-        running.task = context.run(self._loop.create_task, self._answer(running))
+        running.task = context.run(self._loop.create_task, answer)
 
     def _on_readable(self) -> None:
         try:
@@ -121,11 +135,7 @@ class Multiplex:
 
     def _take(self, kind: int, number: int, payload: memoryview) -> None:
         if kind == INVOKE:
-            if number in self.calls:
-                raise ProtocolError(f"a second call with the number {number}")
-            started = Running(self, number, Call(payload))
-            self.calls[number] = started
-            self.begin(started)
+            self.begin(self.enter(Running(self, number, Call(payload))))
         elif kind == CREDIT:
             if len(payload) != 4:
                 raise ProtocolError(f"a CREDIT of {len(payload)} bytes")
@@ -141,6 +151,12 @@ class Multiplex:
                     running.expire()
                 else:
                     running.leave()
+        elif kind == PROBE:
+            self.send(frame(ALIVE, 0))
+        elif REQUEST <= kind <= DISCONNECT:
+            from .asgi import take
+
+            take(self, self._worker, kind, number, payload)
         else:
             raise ProtocolError(f"a frame of kind {kind} on the connection of the event loop")
 
@@ -160,6 +176,10 @@ class Multiplex:
                 kind, payload = await self._stream(running, result)
             else:
                 kind, payload = call.result(result)
+                if kind == HEAD:
+                    from .asgi import respond
+
+                    kind, payload = await respond(running, result)
         except BaseException as error:
             # Also SystemExit, CancelledError and their like: they end the call, not the loop.
             if running.is_over and isinstance(error, asyncio.CancelledError):

@@ -11,7 +11,7 @@ from bedrock_agentcore.runtime import _log
 
 from . import frames
 from .calls import AsyncGenerator, Call, Coroutine, Generator, event, stream_error
-from .frames import END, INVOKE, ITEM, MOVED, RESPONSE, STREAM, ProtocolError, frame
+from .frames import END, HEAD, INVOKE, ITEM, MOVED, RESPONSE, STREAM, ProtocolError, frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class _HandlerThread:
         self._buffer = bytearray(_BUFFER)
         self._link: socket
         self.is_busy = False
+        # The number of the call that was made last.
+        self._call = 0
 
     def start(self) -> None:
         # Connected here and not in the thread: what is opened before READY is there when the server reads READY.
@@ -81,7 +83,7 @@ class _HandlerThread:
                 self._worker.unwritable(self._link)
                 # The caller of the last call left, and the server said so by closing the connection.
                 self._worker.server.close(self._link)
-                self._link = self._worker.server.connect("thread")
+                self._link = self._worker.server.connect("thread", self._call)
         except ProtocolError as error:
             self._worker.fail(str(error))
         except OSError:
@@ -99,7 +101,7 @@ class _HandlerThread:
             if view is None:
                 return False
             self.is_busy = True
-            number = frames.head_at(view)[2]
+            number = self._call = frames.head_at(view)[2]
             call = Call(view[frames.HEAD_SIZE :])
             del view
             if len(self._buffer) > _BUFFER:
@@ -154,6 +156,9 @@ class _HandlerThread:
                 if type(result) is Generator:
                     return self._stream(number, call, result)
                 kind, payload = call.result(result)
+                if kind == HEAD:
+                    # It sends itself, which is done on the loop.
+                    return self._move(number, call, result)
         except BaseException as error:
             # Also SystemExit and its like: they end the call, not the worker.
             kind, payload = call.failure(error)
@@ -218,7 +223,7 @@ class _HandlerThread:
         return alive and self._send(kind, number, payload)
 
     def _run_background(self, background: Any) -> None:
-        try:
-            self._worker.event_loop().run(background())
-        except BaseException as error:
-            _log.emit(_log.ERROR, "Background task of a response failed", error)
+        from .asgi import go_on
+
+        # Not waited for: to the server the connection is idle, and the next call must not wait either.
+        go_on(self._worker.event_loop(), background)

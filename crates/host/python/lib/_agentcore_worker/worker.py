@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from socket import socket
     from typing import Any, Optional, Tuple
 
+    from .lifespan import Lifespan
     from .link import Control, Server
     from .loop import EventLoop
     from .multiplex import Multiplex
@@ -52,7 +53,9 @@ class Worker:
         self._deferred: Optional[BedrockAgentCoreApp] = None
         self._serving = False
         self._is_ready = False
+        self._stopping = False
         self._stopped = Event()
+        self._lifespan: Optional[Lifespan] = None
         self._status: Optional[Tuple[PingStatus, str]] = None
         self._pinger: Optional[_Pinger] = None
         self._event_loop: Optional[EventLoop] = None
@@ -85,9 +88,11 @@ class Worker:
         """Answers calls until the server stops the agent."""
         interrupt = _leave_interrupts_to_the_server()
         with self._lock:
-            if not self._serving:
-                self._serving = True
-                self._start(app)
+            is_first = not self._serving
+            self._serving = True
+        if is_first:
+            # Without the lock: a lifespan takes its time, and the server may ask for the status meanwhile.
+            self._start(app)
         self._stopped.wait()
         if interrupt is not None:
             signal.signal(signal.SIGINT, interrupt)
@@ -157,20 +162,27 @@ class Worker:
             self.fail("the agent has closed the connections to the server")
 
     def _start(self, app: BedrockAgentCoreApp) -> None:
-        self.app = app
         self.context = copy_context()
+        self._begin_lifespan(app)
+        self.app = app
         function = app.handlers.get("main")
         handler = None if function is None else prepared(function)
         if handler is None:
             _log.emit(_log.WARNING, "No entrypoint defined: register a function with `@app.entrypoint`")
         is_async = handler is not None and handler.is_async
-        if is_async:
+        has_socket, is_asgi = app._websocket_handler is not None, app._answers_itself()
+        if is_async or has_socket or is_asgi:
             self.multiplex()
-        else:
+        if has_socket or is_asgi:
+            from .asgi import LoopRunner
+
+            app._runner = LoopRunner(self.event_loop())
+        if not is_async:
             self.threads.grow(_FIRST_THREADS)
             if sys.version_info < (3, 10) and "asyncio" in sys.modules:
                 # What the file made with asyncio belongs to the loop of this thread there: the one to be run.
                 self.event_loop()
+        app._has_started = not is_asgi
         self._watch_status(app)
         ready = {
             "dispatch": "loop" if is_async else "thread",
@@ -178,11 +190,31 @@ class Worker:
             "entrypoint": None if handler is None else handler.name,
             "debug": bool(app.debug),
             "ping": app._ping_handler is not None,
+            "websocket": has_socket,
+            "asgi": is_asgi,
         }
         self._control.send(frames.READY, encode(ready))
         self._is_ready = True
         if self._multiplex is not None:
             self._multiplex.prepare()
+
+    def _begin_lifespan(self, app: BedrockAgentCoreApp) -> None:
+        from bedrock_agentcore.runtime import _scope
+
+        _scope.common["app"] = app
+        if not app._has_lifespan():
+            return
+        from .lifespan import Lifespan, print_failure
+
+        lifespan = Lifespan(app, self.event_loop())
+        try:
+            _scope.common["state"] = lifespan.begin()
+        except BaseException as error:
+            if not self._stopping:
+                print_failure(error)
+                self.load_failed(str(error), type(error).__name__)
+            _exit(0 if self._stopping else 1)
+        self._lifespan = lifespan
 
     def _watch_status(self, app: BedrockAgentCoreApp) -> None:
         app._run_coroutine = lambda coroutine: self.event_loop().run(coroutine)
@@ -239,15 +271,22 @@ class Worker:
             self.report_without_handler(asked)
 
     def _stop(self, grace: float) -> None:
+        self._stopping = True
         deadline = time.monotonic() + grace
         # What has to be cut off cleans up before the time is over: the server ends the process then.
         clean_up = 0 if self._event_loop is None else min(_CLEAN_UP, grace / 3)
-        while self._is_busy() and time.monotonic() < deadline - clean_up:
+        last = deadline - clean_up * (1 if self._lifespan is None else 2)
+        while self._is_busy() and time.monotonic() < last:
             time.sleep(0.01)
+        if self._lifespan is not None:
+            self._lifespan.end(deadline - clean_up - time.monotonic())
         if self._event_loop is not None:
             self._event_loop.cancel_tasks()
         # The thread in `serve` goes on, and with it the rest of the agent's file and the exit handlers.
         self._stopped.set()
+        self._end_by(deadline)
+
+    def _end_by(self, deadline: float) -> None:
         if not self._serving:
             _exit(0)
         time.sleep(max(deadline - time.monotonic(), 0.1))

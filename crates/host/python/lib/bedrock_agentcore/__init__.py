@@ -4,7 +4,11 @@ Holds the names that agents import to be served. Memory, identity, tools and cli
 official `bedrock-agentcore` package.
 """
 
-from __future__ import annotations
+import sys
+
+if sys.version_info < (3, 9):
+    # Where no installer has checked it. What is imported below fails there with less clear words.
+    raise ImportError("bedrock_agentcore needs Python 3.9 or newer, and this is Python %d.%d" % sys.version_info[:2])
 
 from .runtime.app import BedrockAgentCoreApp
 from .runtime.context import BedrockAgentCoreContext, RequestContext

@@ -6,6 +6,10 @@ from .app import BedrockAgentCoreApp
 from .context import BedrockAgentCoreContext, RequestContext
 from .models import PingStatus
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._websocket import WebSocketDisconnect as WebSocketDisconnect
+
 __all__ = ["BedrockAgentCoreApp", "BedrockAgentCoreContext", "PingStatus", "RequestContext"]
 
 _ONLY_OFFICIAL = frozenset(
@@ -32,6 +36,10 @@ _ONLY_OFFICIAL = frozenset(
 
 
 def __getattr__(name: str) -> object:
+    if name == "WebSocketDisconnect":
+        from ._websocket import wanted_disconnect
+
+        return wanted_disconnect()
     if name in _ONLY_OFFICIAL:
         raise ImportError(
             f"`bedrock_agentcore.runtime.{name}` is in the official `bedrock-agentcore` package, not in the native "

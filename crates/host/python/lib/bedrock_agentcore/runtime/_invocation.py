@@ -17,18 +17,28 @@ from .models import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Dict, List, Optional, Sequence
+    from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 
 class Invocation:
-    """A request: `headers` are pairs of lower-case name and value, in the order of the wire."""
+    """A request: `headers` are pairs of lower-case name and value, in the order of the wire.
 
-    __slots__ = ("request_id", "session_id", "headers", "_request_headers")
+    `meta` is what else the server tells: method, target and client, each unless it is the usual one.
+    """
 
-    def __init__(self, request_id: str, session_id: Optional[str], headers: Sequence[Sequence[str]]) -> None:
+    __slots__ = ("request_id", "session_id", "headers", "meta", "_request_headers")
+
+    def __init__(
+        self,
+        request_id: str,
+        session_id: Optional[str],
+        headers: Sequence[Sequence[str]],
+        meta: Optional[Mapping[str, Any]] = None,
+    ) -> None:
         self.request_id = request_id
         self.session_id = session_id
         self.headers = headers
+        self.meta = meta
 
     def header(self, name: str) -> Optional[str]:
         """Returns the first value of a header, by its lower-case name."""

@@ -110,9 +110,7 @@ def _convert(value: Any) -> Any:
     if callable(dump):
         return dump(value)
     if hasattr(kind, "__dataclass_fields__"):
-        from dataclasses import fields
-
-        return {field.name: getattr(value, field.name) for field in fields(value)}
+        return _record(value)
     # What is an instance of these has imported them.
     times = sys.modules.get("datetime")
     if times is not None and isinstance(value, (times.date, times.time)):
@@ -128,6 +126,25 @@ def _convert(value: Any) -> Any:
     if isinstance(value, (KeysView, ValuesView, ItemsView, deque)):
         return list(value)
     return str(value)
+
+
+def _record(value: Any) -> Any:
+    """Returns what a dataclass is: its fields; where these are no JSON, its own text, or what its `repr` shows.
+
+    The reference then sends the text of any dataclass. Results of frameworks are made to be read as text, and keep in
+    hidden fields what is not for the caller.
+    """
+    from dataclasses import asdict, fields
+
+    own: Any = type(value).__str__
+    has_text = own is not object.__str__
+    shown = [field.name for field in fields(value) if field.repr]
+    if has_text or len(shown) < len(fields(value)):
+        try:
+            json.dumps(asdict(value))
+        except Exception:
+            return str(value) if has_text else {name: getattr(value, name) for name in shown}
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def _failed(value: Any, error: BaseException) -> Any:

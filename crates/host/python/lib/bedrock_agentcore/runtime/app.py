@@ -1,20 +1,19 @@
 """`BedrockAgentCoreApp`: where an agent registers its functions.
 
-The app holds what the agent said and serves nothing itself: the server is another program, and in the process that it
-starts for the agent, `run()` begins to answer its calls.
+The app holds what the agent said. The server is another program, and in the process that it starts for the agent,
+`run()` begins to answer its calls. To other servers, and to tests, the app is an ASGI application.
 """
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 from . import _log
 from ._health import Health
+from ._routes import Routes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
-    from typing import Any, Callable, Dict, NoReturn, Optional, Protocol, Sequence, TypeVar
+    from typing import Any, Callable, Dict, Optional, Protocol, Sequence, TypeVar
 
     from ._log_format import RequestContextFormatter as RequestContextFormatter
 
@@ -28,10 +27,11 @@ if TYPE_CHECKING:
 _worker: Optional[_Worker] = None
 
 
-class BedrockAgentCoreApp(Health):
+class BedrockAgentCoreApp(Health, Routes):
     """An agent: its entrypoint, its ping handler and its background tasks.
 
-    With `debug` the log tells more, and invocations may carry debug actions.
+    With `debug` the log tells more, and invocations may carry debug actions. `lifespan` is an async context manager of
+    the app, entered before the first request and left after the last; `middleware` are entries of Starlette's.
     """
 
     def __init__(
@@ -40,14 +40,10 @@ class BedrockAgentCoreApp(Health):
         lifespan: Optional[Callable[..., Any]] = None,
         middleware: Optional[Sequence[Any]] = None,
     ) -> None:
-        if lifespan is not None:
-            _refuse("lifespan")
-        if middleware:
-            _refuse("middleware")
-        super().__init__()
+        Health.__init__(self)
         self.debug = debug
         self.handlers: Dict[str, Callable[..., Any]] = {}
-        self.state = SimpleNamespace()
+        Routes.__init__(self, lifespan, middleware)
         _log.configure(debug)
 
     @property
@@ -70,80 +66,30 @@ class BedrockAgentCoreApp(Health):
         return func
 
     def run(self, port: int = 8080, host: Optional[str] = None, **kwargs: Any) -> None:
-        """Serves the agent, in a process that `agentcore` has started.
+        """Serves the agent: in a process that `agentcore` has started, or with a server that this process starts.
 
-        The address is the server's affair there: `port` and `host` say nothing. Returns when the server stops the
-        agent; and at once, to go on serving at the end of the file, if no entrypoint is registered yet.
+        The server of `agentcore` has its address already, and `port` and `host` say nothing there. Returns when the
+        server ends; and at once, to go on serving at the end of the file, if no entrypoint is registered yet.
         """
-        if _worker is None:
-            raise RuntimeError(
-                "`app.run()` needs the server, which is another program here: start the agent with "
-                "`agentcore serve agent.py` (the name of your file), or install the official `bedrock-agentcore` "
-                "package to serve it from Python"
-            )
         if kwargs:
             names = ", ".join(f"`{name}`" for name in sorted(kwargs))
             _log.emit(_log.WARNING, f"Options of `app.run()` that the native engine does not have: {names}")
-        _worker.run(self)
+        if _worker is not None:
+            _worker.run(self)
+        else:
+            from _agentcore_worker.attach import attach
 
-    def websocket(self, func: Callable[..., Any]) -> NoReturn:
-        """Refused: this engine serves no WebSockets."""
-        _refuse("@app.websocket")
-
-    def add_middleware(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: this engine runs no ASGI middleware."""
-        _refuse("add_middleware")
-
-    def middleware(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: this engine runs no ASGI middleware."""
-        _refuse("@app.middleware")
-
-    def add_route(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: this engine serves `/invocations` and `/ping` only."""
-        _refuse("add_route")
-
-    def route(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: this engine serves `/invocations` and `/ping` only."""
-        _refuse("@app.route")
-
-    def add_websocket_route(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: this engine serves no WebSockets."""
-        _refuse("add_websocket_route")
-
-    def mount(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: this engine serves `/invocations` and `/ping` only."""
-        _refuse("mount")
-
-    def host(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: this engine serves `/invocations` and `/ping` only."""
-        _refuse("host")
-
-    def add_exception_handler(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: errors are answered by the runtime's contract."""
-        _refuse("add_exception_handler")
-
-    def exception_handler(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: errors are answered by the runtime's contract."""
-        _refuse("@app.exception_handler")
-
-    def add_event_handler(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: this engine has no events of start and stop."""
-        _refuse("add_event_handler")
-
-    def on_event(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: this engine has no events of start and stop."""
-        _refuse("@app.on_event")
+            attach(self, port, host)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Refused: here the app is no ASGI application."""
-        _refuse("an app as an ASGI application")
+        """Answers one connection, as an ASGI application."""
+        from ._asgi import serve
 
+        await serve(self, scope, receive, send)
 
-def _refuse(what: str) -> NoReturn:
-    raise RuntimeError(
-        f"the native engine does not serve {what if ' ' in what else f'`{what}`'}: install the official "
-        "`bedrock-agentcore` package in the agent's environment and use `engine: sdk`"
-    )
+    def _answers_itself(self) -> bool:
+        # Also a subclass that puts something of its own around everything.
+        return super()._answers_itself() or type(self).__call__ is not BedrockAgentCoreApp.__call__
 
 
 if not TYPE_CHECKING:

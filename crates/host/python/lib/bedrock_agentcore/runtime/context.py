@@ -31,15 +31,16 @@ class RequestContext:
     """The request that a handler answers, as its parameter `context`.
 
     `session_id` is the caller's session; `request_headers` the headers that reach the agent, or `None`;
-    `request` the request itself, with `headers`, `state` and `url`.
+    `request` the request itself, with `headers`, `state`, `url` and the like.
     """
 
-    __slots__ = ("session_id", "request_headers", "request", "_invocation")
+    __slots__ = ("session_id", "request_headers", "request", "_invocation", "_body")
 
     session_id: Optional[str]
     request_headers: Optional[Dict[str, str]]
     request: Any
     _invocation: Invocation
+    _body: Optional[bytes]
 
     def __init__(
         self,
@@ -52,11 +53,12 @@ class RequestContext:
         self.request = request
 
     @classmethod
-    def _of(cls, invocation: Invocation) -> RequestContext:
+    def _of(cls, invocation: Invocation, body: Optional[bytes] = None) -> RequestContext:
         # The other fields are filled in when a handler reads them.
         context = cls.__new__(cls)
         context.session_id = invocation.session_id
         context._invocation = invocation
+        context._body = body
         return context
 
     if not TYPE_CHECKING:
@@ -67,8 +69,9 @@ class RequestContext:
                 return self.request_headers
             if name == "request":
                 from ._request import Request
+                from ._scope import scope_of
 
-                self.request = Request(self._invocation)
+                self.request = Request(scope_of(self._invocation), self._body)
                 return self.request
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
