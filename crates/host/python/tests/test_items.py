@@ -5,7 +5,7 @@ import time
 import unittest
 
 from agents import agent
-from server import END, ITEM, STREAM, Worker
+from server import END, ITEM, STREAM, Worker, wait_until
 
 
 class Together(unittest.TestCase):
@@ -95,6 +95,7 @@ async def stream(payload):
     def test_a_connection_that_is_full_loses_nothing(self):
         source = "@app.entrypoint\nasync def invoke(payload):\n for n in range(200): yield [n, 'x' * 20_000]"
         with Worker(agent(source)) as worker:
+            wait_until(lambda: worker.loop is not None)
             with worker.loop.paused:
                 calls = [worker.invoke(1) for _ in range(4)]
                 time.sleep(0.5)

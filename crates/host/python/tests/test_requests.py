@@ -219,7 +219,7 @@ async def own(scope, receive, send):
                 while call.next()[0] not in LAST:
                     pass
             wait_until(lambda: worker.fetch("GET", "/own")[2] == b"0")
-            self.assertEqual([line for line in worker.log() if line["level"] != "INFO"], [])
+            self.assertEqual([line for line in worker.log() if line["level"] == "ERROR"], [])
 
     def test_handlers_run_where_they_always_do(self):
         body = "@app.entrypoint\nDEF invoke(payload):\n    return threading.current_thread().name"

@@ -58,6 +58,21 @@ class Stalls(unittest.TestCase):
             self.assertIn("by the task `beside`", first[0])
             self.assertIn("by a callback", first[1])
 
+    def test_an_app_that_answers_requests_itself_is_watched_too(self):
+        body = """
+class Own(BedrockAgentCoreApp):
+    async def __call__(self, scope, receive, send):
+        time.sleep(1.7)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done"})
+app = Own()
+"""
+        with Worker(agent(body + "app.entrypoint(lambda payload: 1)\n")) as worker:
+            self.assertTrue(worker.ready["asgi"])
+            worker.request("GET", "/x").all()
+            wait_until(lambda: len(self.told(worker)) == 2)
+            self.assertIn("blocked by the app", self.told(worker)[0]["message"])
+
     def test_what_waits_or_blocks_shortly_is_not_told(self):
         with Worker(agent(BODY)) as worker:
             calls = [worker.invoke(payload) for payload in (["wait", 1.5], ["block", 0.6], ["wait", 1.5])]

@@ -6,24 +6,24 @@ The messages of ASGI become HEAD, CHUNK and END, or one RESPONSE where the answe
 from __future__ import annotations
 
 import asyncio
-from struct import error as StructError
 
 from bedrock_agentcore.runtime import _log
 from bedrock_agentcore.runtime._answer import said
-from bedrock_agentcore.runtime._invocation import Invocation, current
+from bedrock_agentcore.runtime._invocation import current
 from bedrock_agentcore.runtime._runner import Gone, Runner, send_itself
 from bedrock_agentcore.runtime._scope import scope_of
-from bedrock_agentcore.runtime._values import BadPayload, decode
 
 from . import frames
-from .calls import error_reply, response_head
-from .frames import CHUNK, END, HEAD, MAX_PAYLOAD, OPEN, REQUEST, RESPONSE, ProtocolError, frame
+from .calls import described, error_reply, response_head
+from .frames import CHUNK, END, HEAD, MAX_PAYLOAD, OPEN, REQUEST, RESPONSE, frame
 from .running import Running
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from concurrent.futures import Executor
     from typing import Any, Awaitable, Callable, Dict, Optional, Set, Tuple
+
+    from bedrock_agentcore.runtime._invocation import Invocation
 
     from .loop import EventLoop
     from .multiplex import Multiplex
@@ -41,21 +41,18 @@ _TOGETHER = 0.02
 def take(link: Multiplex, worker: Worker, kind: int, number: int, payload: memoryview) -> None:
     """Takes a frame of a request that the agent answers itself, or of a WebSocket connection."""
     if kind == REQUEST:
-        invocation, at = _described(payload)
+        invocation, at = described(payload)
         running: Any = Request(link, number, invocation, bytes(payload[at:]))
     elif kind == OPEN:
         from .websocket import Connection
 
-        running = Connection(link, number, _described(payload)[0])
+        running = Connection(link, number, described(payload)[0])
     else:
         known = link.calls.get(number)
         if known is not None:
             known.take(kind, payload)
         return
-    link.calls[number] = running
-    # A copy for each: what one sets, the next does not see.
-    create_task = asyncio.get_running_loop().create_task
-    running.task = worker.context.copy().run(create_task, running.serve(worker.app))
+    link.start(link.enter(running), running.serve(worker.app))
     # Also for a task that is cancelled before it has begun.
     running.task.add_done_callback(lambda _: running.finish(asyncio.CancelledError()))
 
@@ -86,6 +83,15 @@ class Request(Running):
         self._over = asyncio.Event()
         self._answer = Answer(self._write, self._end)
 
+    @property
+    def invocation(self) -> Invocation:
+        """The request that is answered."""
+        return self._invocation
+
+    def name(self, app: Any) -> str:
+        """Returns what to call the code that answers, in a line of the log."""
+        return "the app"
+
     async def serve(self, app: Any) -> None:
         """Has the app answer."""
         current.set(self._invocation)
@@ -111,6 +117,7 @@ class Request(Running):
     def expire(self) -> None:
         """The request has run into its limit, and the server has answered it."""
         self.is_gone = True
+        self.tell_of_limit()
         self._over.set()
         if self.task is not None:
             self.task.cancel()
@@ -282,13 +289,3 @@ def _start(answer: Answer, response: Any, invocation: Invocation, gone: asyncio.
 def _settle(last: asyncio.Future[Tuple[int, bytes]], kind: int, payload: bytes) -> None:
     if not last.done():
         last.set_result((kind, payload))
-
-
-def _described(view: memoryview) -> Tuple[Invocation, int]:
-    """Returns the request that a frame describes, and where its body begins."""
-    try:
-        body = 4 + frames.u32_at(view)[0]
-        meta = decode(view[4:body])
-        return Invocation(meta["request_id"], meta["session_id"], meta["headers"], meta), body
-    except (BadPayload, KeyError, TypeError, StructError) as error:
-        raise ProtocolError("the description of a request cannot be read") from error

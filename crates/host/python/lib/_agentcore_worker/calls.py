@@ -45,15 +45,7 @@ class Call(Exchange):
     def __init__(self, view: memoryview) -> None:
         """Reads the payload of an INVOKE frame. The view is not needed afterwards."""
         self.started = perf_counter()
-        try:
-            body = 4 + frames.u32_at(view)[0]
-            meta = decode(view[4:body])
-            request, session, headers = meta["request_id"], meta["session_id"], meta["headers"]
-            if type(request) is not str or type(session) not in (str, type(None)) or type(headers) is not list:
-                raise TypeError
-            self.invocation = Invocation(request, session, headers, meta)
-        except (BadPayload, KeyError, TypeError, StructError) as error:
-            raise ProtocolError("the description of a call cannot be read") from error
+        self.invocation, body = described(view)
         self.payload = self.body = self.refusal = self.bad = self.success = None
         raw: Any = view[body:]
         if _answer.keeps_bodies:
@@ -91,6 +83,19 @@ class Call(Exchange):
     def _too_long(self, size: int) -> Reply:
         reply: Reply = self.failure(ValueError(f"the answer has {size} bytes, more than the {MAX_PAYLOAD} that fit"))
         return reply
+
+
+def described(view: memoryview) -> Tuple[Invocation, int]:
+    """Returns the request that a frame describes, and where its body begins."""
+    try:
+        body = 4 + frames.u32_at(view)[0]
+        meta = decode(view[4:body])
+        request, session, headers = meta["request_id"], meta["session_id"], meta["headers"]
+        if type(request) is not str or type(session) not in (str, type(None)) or type(headers) is not list:
+            raise TypeError
+        return Invocation(request, session, headers, meta), body
+    except (BadPayload, KeyError, TypeError, StructError) as error:
+        raise ProtocolError("the description of a call cannot be read") from error
 
 
 def error_reply(status: int, error: str, error_type: Optional[str] = None, details: Optional[str] = None) -> Reply:

@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from socket import socket
     from typing import Any, Dict, Optional
+    from typing import Coroutine as AnyCoroutine
 
     from .watch import Watch
     from .worker import Worker
@@ -72,18 +73,29 @@ class Multiplex:
         self.calls[number] = moved
         return moved
 
+    def enter(self, running: Running) -> Running:
+        """Notes a call that has arrived."""
+        if running.number in self.calls:
+            raise ProtocolError(f"a second call with the number {running.number}")
+        self.calls[running.number] = running
+        return running
+
     def go_on_alone(self, moved: Running) -> None:
         """Has a call go on that the server does not ask for: its caller has left. From any thread."""
         self._loop.call_soon_threadsafe(moved.leave)
 
     def begin(self, running: Running) -> None:
         """Begins to answer a call."""
-        # A copy for each call: what one sets, the next does not see.
+        self.start(running, self._answer(running))
+
+    def start(self, running: Running, answer: AnyCoroutine[Any, Any, None]) -> None:
+        """Runs a coroutine as the task of a call."""
         stalls = self._stalls or self._prepare()
         if not stalls.is_awake:
             stalls.wake()
+        # A copy for each call: what one sets, the next does not see.
         context = running.context or self._worker.context.copy()
-        running.task = context.run(self._loop.create_task, self._answer(running))
+        running.task = context.run(self._loop.create_task, answer)
 
     def _on_readable(self) -> None:
         try:
@@ -123,11 +135,7 @@ class Multiplex:
 
     def _take(self, kind: int, number: int, payload: memoryview) -> None:
         if kind == INVOKE:
-            if number in self.calls:
-                raise ProtocolError(f"a second call with the number {number}")
-            started = Running(self, number, Call(payload))
-            self.calls[number] = started
-            self.begin(started)
+            self.begin(self.enter(Running(self, number, Call(payload))))
         elif kind == CREDIT:
             if len(payload) != 4:
                 raise ProtocolError(f"a CREDIT of {len(payload)} bytes")

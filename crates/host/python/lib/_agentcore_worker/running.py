@@ -9,6 +9,7 @@ import asyncio
 from contextvars import copy_context
 
 from bedrock_agentcore.runtime import _log
+from bedrock_agentcore.runtime._handler import name_of
 from bedrock_agentcore.runtime._invocation import current
 from bedrock_agentcore.runtime._runner import Gone
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from contextvars import Context
     from typing import Any, Deque, Optional
 
-    from .calls import Call
+    from bedrock_agentcore.runtime._invocation import Invocation
+    from bedrock_agentcore.runtime.app import BedrockAgentCoreApp
+
     from .multiplex import Multiplex
 
 # What one stream may have under way, besides one item: credit counts items, and items can be large.
@@ -69,6 +72,16 @@ class Running:
         self._under_way = 0
         self._sizes: Optional[Deque[int]] = None
         self._wait: Optional[asyncio.Future[None]] = None
+
+    @property
+    def invocation(self) -> Invocation:
+        """The request that is answered."""
+        known: Invocation = self.call.invocation
+        return known
+
+    def name(self, app: BedrockAgentCoreApp) -> str:
+        """Returns what to call the code that answers, in a line of the log."""
+        return f"the handler `{name_of(app.handlers.get('main'))}`"
 
     def put(self, item: bytes) -> bool:
         """Sends an item of the stream if it may be sent; returns whether it was."""
@@ -134,14 +147,19 @@ class Running:
     def expire(self) -> None:
         """The call has run into its limit: it is cancelled whatever it does, as often as this is called."""
         self.is_gone = True
-        if not self.is_over:
-            self.is_over = True
-            copy_context().run(_tell_of_the_limit, self.call)
+        self.tell_of_limit()
         if self.task is None:
             self.link.begin(self)
         elif self.has_begun:
             # A task that is cancelled before its first step never begins, and so would never answer.
             self.task.cancel()
+
+    def tell_of_limit(self) -> None:
+        """Writes the line about the limit, once, with the ids of the call."""
+        if not self.is_over:
+            self.is_over = True
+            after = f" ({self.call.elapsed():.3f}s)" if self.call is not None else ""
+            copy_context().run(tell, self.invocation, f"The invocation ran into its limit{after}")
 
     def _wake(self) -> None:
         if self._wait is not None and not self._wait.done():
@@ -157,6 +175,8 @@ class Running:
         self._under_way += size
 
 
-def _tell_of_the_limit(call: Call) -> None:
-    current.set(call.invocation)
-    _log.emit(_log.WARNING, f"The invocation ran into its limit ({call.elapsed():.3f}s)")
+def tell(invocation: Optional[Invocation], message: str) -> None:
+    """Writes a warning with the ids of a request. To be run in a context of its own."""
+    if invocation is not None:
+        current.set(invocation)
+    _log.emit(_log.WARNING, message)

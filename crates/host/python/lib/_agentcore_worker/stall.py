@@ -12,10 +12,7 @@ from contextvars import copy_context
 from threading import Event
 from time import perf_counter, sleep
 
-from bedrock_agentcore.runtime import _log
-from bedrock_agentcore.runtime._handler import name_of
-from bedrock_agentcore.runtime._invocation import current
-
+from .running import tell
 from .watch import Watch
 
 TYPE_CHECKING = False
@@ -61,10 +58,11 @@ class Stalls:
         running = next((running for running in list(self._calls.values()) if running.task is task), None)
         what, stack = self._name(running, task), _stack(sys._current_frames().get(self._events.ident()))
         # In contexts of their own, with the ids of the call.
-        copy_context().run(_tell, running, f"The event loop is blocked by {what}: no other call goes on{stack}")
+        invocation = None if running is None else running.invocation
+        copy_context().run(tell, invocation, f"The event loop is blocked by {what}: no other call goes on{stack}")
         answered.wait()
         took = perf_counter() - asked
-        copy_context().run(_tell, running, f"The event loop goes on, {what} has blocked it for {took:.1f}s")
+        copy_context().run(tell, invocation, f"The event loop goes on, {what} has blocked it for {took:.1f}s")
         return True
 
     def _task(self) -> Optional[asyncio.Task[Any]]:
@@ -76,17 +74,10 @@ class Stalls:
 
     def _name(self, running: Optional[Running], task: Optional[asyncio.Task[Any]]) -> str:
         if running is not None:
-            function = self._worker.app.handlers.get("main")
-            return f"the handler `{name_of(function)}`"
+            return running.name(self._worker.app)
         if task is not None:
             return f"the task `{getattr(task.get_coro(), '__qualname__', task.get_name())}`"
         return "a callback"
-
-
-def _tell(running: Optional[Running], message: str) -> None:
-    if running is not None:
-        current.set(running.call.invocation)
-    _log.emit(_log.WARNING, message)
 
 
 def _stack(frame: Optional[FrameType]) -> str:

@@ -50,6 +50,15 @@ class Connection(Running):
         self._is_over = False
         self._refusal = Answer(self._refuse, self._end)
 
+    @property
+    def invocation(self) -> Invocation:
+        """The request that asked for the connection."""
+        return self._invocation
+
+    def name(self, app: Any) -> str:
+        """Returns what to call the code that has the connection, in a line of the log."""
+        return "the handler of a WebSocket connection"
+
     async def serve(self, app: Any) -> None:
         """Has the app handle the connection, and closes what it leaves open."""
         current.set(self._invocation)
