@@ -88,8 +88,7 @@ impl Agent for WorkerAgent {
     }
 
     fn wants_every_request(&self) -> bool {
-        let first = self.fleet.current().into_iter().next();
-        first.is_some_and(|worker| worker.ready().is_some_and(|ready| ready.asgi))
+        self.fleet.ready().is_some_and(|ready| ready.asgi)
     }
 
     /// The worker writes it, through the agent's own logger, which the agent may have set up as it likes.

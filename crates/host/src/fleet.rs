@@ -18,7 +18,7 @@ use futures_util::future::join_all;
 use tempfile::TempDir;
 
 use crate::LOGGER;
-use crate::wire::from_worker::{Source, Status};
+use crate::wire::from_worker::{Ready, Source, Status};
 use crate::worker::{Death, Entrance, Worker, WorkerCommand};
 
 /// Socket paths are limited to 104 bytes on some systems; a folder with a shorter path leaves room for names.
@@ -134,6 +134,11 @@ impl Fleet {
         let all = (0..self.places.len()).map(|place| self.place(place).worker.status());
         all.min_by_key(|status| (rank(status.source), !status.is_busy()))
             .unwrap_or_default()
+    }
+
+    /// Returns what the agent said when it had loaded for the first time; each request asks for it.
+    pub(crate) fn ready(&self) -> Option<&Ready> {
+        self.first.first()?.ready()
     }
 
     /// Returns the workers that are there now.
