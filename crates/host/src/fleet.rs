@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agentcore_protocol::SessionId;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use tempfile::TempDir;
 
 use crate::LOGGER;
@@ -81,12 +81,15 @@ impl Fleet {
 
     /// Waits until the agent has loaded in every worker for the first time.
     pub(crate) async fn loaded(&self) -> Result<(), String> {
-        for worker in &self.first {
-            if let Err(death) = worker.loaded().await {
-                return Err(death.cause.clone());
-            }
-        }
-        Ok(())
+        let each = self
+            .first
+            .iter()
+            .map(async |worker| match worker.loaded().await {
+                // A death in service is no reason: others may still be loading.
+                Err(death) if !death.loaded => Err(death.cause.clone()),
+                _ => Ok(()),
+            });
+        try_join_all(each).await.map(drop)
     }
 
     /// Whether the agent is loading for the first time, or has failed to.
@@ -101,7 +104,10 @@ impl Fleet {
             _ if count == 1 => 0,
             Some(session) => place_of(session, count),
             None => {
-                let load = |place: &usize| self.place(*place).worker.load();
+                let load = |place: &usize| {
+                    let worker = &self.place(*place).worker;
+                    (worker.is_loading(), worker.load())
+                };
                 (0..count).min_by_key(load).unwrap_or(0)
             }
         };
@@ -124,7 +130,8 @@ impl Fleet {
             let fresh = Worker::start(command, &self.folder.path().join(number.to_string()));
             let old = std::mem::replace(&mut place.worker, fresh);
             place.retired.push(old);
-            place.retired.retain(|worker| worker.dead().is_none());
+            // The dead are kept until they are buried: whoever stops waits for that.
+            place.retired.retain(|worker| !worker.is_buried());
         }
         Arc::clone(&place.worker)
     }

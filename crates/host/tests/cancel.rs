@@ -1,7 +1,12 @@
 //! Callers who leave.
 
+use std::time::Duration;
+
+use agentcore_runtime::{Agent, Context, Invocation};
 use futures_util::FutureExt;
+use http::HeaderMap;
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{Fixture, next};
 
@@ -13,7 +18,7 @@ async fn leave(worker: &Fixture, body: Value) {
             call.as_mut().now_or_never().is_none(),
             "it has answered already"
         );
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -28,6 +33,22 @@ async fn on_a_loop_connection_the_call_is_cancelled() {
     next(&mut events).await;
     drop(events);
     worker.wait_for("cancelled", 2).await;
+}
+
+#[tokio::test]
+async fn at_its_limit_a_call_is_told_once() {
+    let worker = Fixture::start(&["loop"]);
+    worker.agent.loaded().await.unwrap();
+    let context = Context::from_headers(HeaderMap::new());
+    let mut invocation = Invocation::new(json!({"do": "wait"}).to_string(), context);
+    let limit = Duration::from_millis(200);
+    invocation.deadline = Some(Instant::now() + limit);
+    let call = worker.agent.invoke(invocation);
+    assert!(timeout(limit * 2, call).await.is_err());
+    worker.wait_for("cancelled", 1).await;
+    // A second word would cut off the clean-up that the first has begun.
+    sleep(limit).await;
+    assert_eq!(worker.counter("cancelled").await, 1);
 }
 
 #[tokio::test]
@@ -48,7 +69,7 @@ async fn on_a_thread_connection_a_plain_call_runs_to_its_end_and_the_connection_
     leave(&worker, json!({"do": "wait"})).await;
     // Opens a second connection, because the first is still in the call that nobody waits for.
     worker.ask(json!({"do": "open"})).await;
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    sleep(Duration::from_millis(100)).await;
     for _ in 0..10 {
         worker.ask(json!({"do": "echo"})).await;
     }

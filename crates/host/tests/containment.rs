@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use agentcore_host::Capacity;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::support::eventually;
 use crate::support::served::Served;
@@ -117,16 +118,30 @@ async fn what_ends_a_call_only_leaves_the_process_as_it_is() {
     }
 }
 
+/// Long enough for a fresh worker to start beside a loop that burns the processor.
+const LIMIT: Duration = Duration::from_secs(6);
+
+fn limited() -> Capacity {
+    Capacity {
+        invocation_timeout: Some(LIMIT),
+        ..Capacity::default()
+    }
+}
+
+/// Waits until another worker answers than `before`.
+async fn replaced(agent: &Served, before: &Value) {
+    eventually(async || {
+        let (status, answer) = agent.ask(json!({})).await;
+        status == 200 && answer != *before
+    })
+    .await;
+    eventually(async || !is_alive(before)).await;
+}
+
 #[tokio::test]
 async fn an_infinite_loop_ends_with_its_worker_at_the_limit() {
     for (handler, others_end) in [(PLAIN, true), (ASYNC, false)] {
-        let agent = Served::start_with(
-            &format!("{DEADLY}{handler}"),
-            Capacity {
-                invocation_timeout: Some(Duration::from_secs(3)),
-                ..Capacity::default()
-            },
-        );
+        let agent = Served::start_with(&format!("{DEADLY}{handler}"), limited());
         let before = pid(&agent).await;
         let (looped, waited) = tokio::join!(agent.ask(json!({"how": "loop"})), async {
             // Beside it, in the same worker.
@@ -139,12 +154,7 @@ async fn an_infinite_loop_ends_with_its_worker_at_the_limit() {
         } else {
             assert_eq!(waited.0, 504, "a loop that is blocked answers nobody");
         }
-        eventually(async || {
-            let (status, answer) = agent.ask(json!({})).await;
-            status == 200 && answer != before
-        })
-        .await;
-        eventually(async || !is_alive(&before)).await;
+        replaced(&agent, &before).await;
     }
 }
 
@@ -184,21 +194,15 @@ async fn sessions_have_a_worker_each_and_only_those_of_a_dead_one_notice() {
 
 #[tokio::test]
 async fn an_abandoned_loop_ends_with_its_worker_too() {
-    let agent = Served::start_with(
-        &format!("{DEADLY}{PLAIN}"),
-        Capacity {
-            invocation_timeout: Some(Duration::from_secs(2)),
-            ..Capacity::default()
-        },
-    );
+    let agent = Served::start_with(&format!("{DEADLY}{PLAIN}"), limited());
     let before = pid(&agent).await;
-    let left = tokio::time::timeout(
+    let left = timeout(
         Duration::from_millis(300),
         agent.ask(json!({"how": "loop"})),
     );
     assert!(left.await.is_err(), "the caller leaves");
     assert_eq!(pid(&agent).await, before);
-    eventually(async || pid(&agent).await != before).await;
+    replaced(&agent, &before).await;
 }
 
 fn is_alive(pid: &Value) -> bool {

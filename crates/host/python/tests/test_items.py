@@ -1,11 +1,50 @@
 """How items of streams travel over the connection of the event loop: together if they come together, else at once."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 import unittest
 
 from agents import agent
-from server import END, ITEM, STREAM, Worker, wait_until
+from server import END, ITEM, PACKAGE, STREAM, Worker, wait_until
+
+
+ALONE = """
+import contextvars, os, socket, sys, time
+sys.path.insert(0, os.environ["LIB"])
+from _agentcore_worker import frames
+from _agentcore_worker.loop import EventLoop
+from _agentcore_worker.outlet import Outlet
+
+events = EventLoop(contextvars.copy_context(), 4)
+ours, theirs = socket.socketpair()
+ours.setblocking(False)
+theirs.settimeout(10)
+outlet = Outlet(events, ours, lambda: None)
+last = frames.frame(frames.END, 1)
+for count, size in ((60, 5000), (63, 4000), (200, 2000), (1000, 900)):
+    def give():
+        for _ in range(count):
+            outlet.item(1, b"x" * size)
+        outlet.send(last)
+    events.loop.call_soon_threadsafe(give)
+    # Until the connection is full, and the loop waits.
+    time.sleep(0.1)
+    got = b""
+    while not got.endswith(last):
+        got = got[-100:] + theirs.recv(1 << 20)
+    print(count)
+"""
+
+
+class TheRest(unittest.TestCase):
+    def test_what_does_not_fit_before_a_wait_is_sent_when_there_is_room(self):
+        # Nothing else wakes this loop: what is forgotten stays where it is.
+        environment = {**os.environ, "LIB": os.path.join(PACKAGE, "lib")}
+        ran = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True, env=environment, timeout=60)
+        self.assertEqual((ran.stdout.split(), ran.stderr), (["60", "63", "200", "1000"], ""))
 
 
 class Together(unittest.TestCase):

@@ -8,6 +8,18 @@ from agents import agent, both
 from server import END, ERROR, ITEM, RESULT, STREAM, Worker, wait_until
 
 
+class EndsUnread(unittest.TestCase):
+    def test_a_thread_whose_stream_is_cut_behind_its_end_says_so_too(self):
+        source = "@app.entrypoint\ndef invoke(payload):\n    yield 1"
+        with Worker(agent(source)) as worker:
+            call = worker.invoke(1)
+            # Everything is sent, and nothing is read.
+            wait_until(lambda: "Returning streaming response" in worker.stderr())
+            time.sleep(0.2)
+            call.cancel()
+            wait_until(lambda: any(link.hello.get("after") == call.number for link in worker.links))
+
+
 class Leaving(unittest.TestCase):
     def test_a_plain_stream_is_closed_at_its_next_item(self):
         body = """

@@ -4,7 +4,7 @@ import json
 import time
 import unittest
 
-from agents import both
+from agents import agent, both
 from server import STOP, Worker, wait_until
 
 LIFESPAN = """
@@ -33,7 +33,27 @@ def stop(worker, grace=5000):
     worker.control.write(STOP, payload=grace.to_bytes(4, "big"))
 
 
+DEAF = """
+class Deaf(BedrockAgentCoreApp):
+    async def __call__(self, scope, receive, send):
+        REFUSAL
+        await super().__call__(scope, receive, send)
+app = Deaf()
+@app.entrypoint
+def invoke(payload): return payload
+"""
+
+
 class Lifespan(unittest.TestCase):
+    def test_an_app_that_knows_requests_only_is_served_all_the_same(self):
+        for refusal in ("if scope['type'] != 'http': return", "assert scope['type'] == 'http'"):
+            with self.subTest(refusal), Worker(agent(DEAF.replace("REFUSAL", refusal))) as worker:
+                status, _, body = worker.fetch("POST", "/invocations", b"1")
+                self.assertEqual((status, body), (200, b"1"))
+                self.assertIn("does not take part in start and end", worker.stderr())
+                stop(worker)
+                wait_until(lambda worker=worker: worker.process.poll() == 0)
+
     def test_it_begins_before_the_first_call_and_ends_after_the_last(self):
         for source in both(
             living(

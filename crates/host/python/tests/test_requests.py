@@ -165,6 +165,21 @@ finally:
             call.all()
             self.assertEqual(worker.stdout(), "cut\n")
 
+    def test_no_request_ends_before_its_handler(self):
+        plain = "def invoke(payload):\n    time.sleep(1)\n    print('over')\n    return 1"
+        deaf = (
+            "async def invoke(payload):\n    until = time.monotonic() + 1\n"
+            "    while time.monotonic() < until:\n        try:\n            await asyncio.sleep(0.05)\n"
+            "        except asyncio.CancelledError:\n            pass\n    print('over')\n    return 1"
+        )
+        for body in (plain, deaf):
+            with self.subTest(body), Worker(agent(WRAPPED + "@app.entrypoint\n" + body)) as worker:
+                request = worker.request("POST", "/invocations", b"1")
+                time.sleep(0.3)
+                request.cancel(1)
+                request.all()
+                self.assertEqual(worker.stdout(), "over\n")
+
     def test_a_request_that_is_cut_before_it_has_begun_ends_too(self):
         for source in both(WRAPPED + ECHO + "\n@app.websocket\nasync def handle(websocket, context): await forever"):
             with Worker(source) as worker:

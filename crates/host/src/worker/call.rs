@@ -71,11 +71,12 @@ impl Call {
             Ok(Reply::Response(head, body)) => responded(head, Body::from(body)),
             Ok(Reply::Head(head)) => {
                 let length = failures::content_length(&head);
-                match responded(head, self.into_body()) {
+                match responded(head, self.into_body(length)) {
                     Outcome::Response(mut response) => {
                         // Of a body in pieces only the agent knows how long it will be.
                         if let Some(length) = length {
-                            response.headers_mut().insert(CONTENT_LENGTH, length);
+                            let headers = response.headers_mut();
+                            headers.insert(CONTENT_LENGTH, length.into());
                         }
                         Outcome::Response(response)
                     }
@@ -117,6 +118,12 @@ impl Call {
         }
     }
 
+    fn fulfil(&mut self) {
+        if let Self::Loop(call) = self {
+            call.fulfil();
+        }
+    }
+
     fn give_up(&mut self) {
         match self {
             Self::Thread(call) => call.lose(),
@@ -136,25 +143,34 @@ impl Call {
         }))
     }
 
-    /// The pieces of a ready-made answer; a failure cuts it.
-    fn into_body(self) -> Body {
-        Body::from_stream(stream::unfold(Some(self), |call| async {
-            let mut call = call?;
-            let failure = match call.reply().await {
-                Ok(Reply::Chunk(piece)) => {
-                    call.took_one();
-                    return Some((Ok(piece), Some(call)));
-                }
-                Ok(Reply::End) => return None,
-                Ok(Reply::Error(error)) => failures::of_the_agent(error),
-                Ok(_) => {
-                    call.give_up();
-                    failures::of_the_protocol("something else inside of a body")
-                }
-                Err(failure) => failure,
-            };
-            Some((Err(failure), None))
-        }))
+    /// The pieces of a ready-made answer, of which so many bytes are wanted; a failure cuts it.
+    fn into_body(self, wanted: Option<u64>) -> Body {
+        Body::from_stream(stream::unfold(
+            (Some(self), wanted),
+            |(call, wanted)| async move {
+                let mut call = call?;
+                let failure = match call.reply().await {
+                    Ok(Reply::Chunk(piece)) => {
+                        call.took_one();
+                        let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+                        let wanted = wanted.map(|wanted| wanted.saturating_sub(length));
+                        if wanted == Some(0) {
+                            // The server asks for nothing more, and drops the rest.
+                            call.fulfil();
+                        }
+                        return Some((Ok(piece), (Some(call), wanted)));
+                    }
+                    Ok(Reply::End) => return None,
+                    Ok(Reply::Error(error)) => failures::of_the_agent(error),
+                    Ok(_) => {
+                        call.give_up();
+                        failures::of_the_protocol("something else inside of a body")
+                    }
+                    Err(failure) => failure,
+                };
+                Some((Err(failure), (None, None)))
+            },
+        ))
     }
 }
 

@@ -109,12 +109,12 @@ pub(crate) fn response(head: ResponseHead, body: Body) -> Result<Response<Body>,
 }
 
 /// The length that the agent states for a body that follows.
-pub(crate) fn content_length(head: &ResponseHead) -> Option<HeaderValue> {
+pub(crate) fn content_length(head: &ResponseHead) -> Option<u64> {
     let (_, stated) = head
         .headers
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(CONTENT_LENGTH.as_str()))?;
-    Some(HeaderValue::from(stated.parse::<u64>().ok()?))
+    stated.parse().ok()
 }
 
 /// The server says itself how long a body is and how it is sent; a second opinion would break the connection.

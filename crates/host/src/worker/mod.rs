@@ -234,6 +234,11 @@ impl Worker {
         self.calls.is_closed()
     }
 
+    /// Whether nothing is left of the process.
+    pub(crate) fn is_buried(&self) -> bool {
+        self.gone.is_cancelled()
+    }
+
     /// How many calls it has.
     pub(crate) fn load(&self) -> usize {
         self.calls.len()

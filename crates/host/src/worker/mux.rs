@@ -60,6 +60,8 @@ pub(crate) struct LoopCall {
     ticket: Option<Ticket>,
     /// Whether the answer has begun.
     answers: bool,
+    /// Whether all that the caller wants has come, and the worker may finish in peace.
+    is_fulfilled: bool,
 }
 
 impl Multiplex {
@@ -92,12 +94,12 @@ impl Multiplex {
     }
 
     /// The same for a call whose caller has left: waits for its end.
-    pub(super) async fn see_off(&self, id: u32) {
+    pub(super) async fn see_off(&self, id: u32, why: Why) {
         let inbox = Arc::new(Inbox::new());
         if self.lock().enter(id, Arc::clone(&inbox)) {
             self.outbox.push(|out| {
                 to_worker::credit(id, CREDIT, out);
-                to_worker::cancel(id, Why::Left, out);
+                to_worker::cancel(id, why, out);
             });
             inbox.end().await;
         }
@@ -114,6 +116,7 @@ impl Multiplex {
             taken: 0,
             ticket: Some(ticket),
             answers: false,
+            is_fulfilled: false,
         })
     }
 
@@ -122,6 +125,11 @@ impl Multiplex {
         let answer = self.alive.notified();
         self.outbox.push(to_worker::probe);
         timeout(PATIENCE, answer).await.is_ok()
+    }
+
+    /// Tells the worker that nobody waits for a call any more.
+    pub(super) fn cancel(&self, id: u32, why: Why) {
+        self.outbox.push(|out| to_worker::cancel(id, why, out));
     }
 
     /// Whether a call of this number is open.
@@ -224,6 +232,11 @@ impl LoopCall {
         self.mux.outbox.push(|out| put(self.id, out));
     }
 
+    /// Says that the caller has all that it wants.
+    pub(crate) fn fulfil(&mut self) {
+        self.is_fulfilled = true;
+    }
+
     /// Says that the caller has taken an event.
     pub(crate) fn took_one(&mut self) {
         self.taken += 1;
@@ -257,11 +270,15 @@ impl Drop for LoopCall {
         } else {
             Why::Left
         };
-        self.tell(|id, out| to_worker::cancel(id, why, out));
+        if !self.is_fulfilled {
+            self.mux.cancel(self.id, why);
+        }
         let (mux, id, inbox) = (Arc::clone(&self.mux), self.id, Arc::clone(&self.inbox));
+        // A second word in the same moment would cut off the clean-up that the first has begun.
         let insist = move || {
-            mux.outbox
-                .push(|out| to_worker::cancel(id, Why::Limit, out));
+            if why == Why::Left {
+                mux.cancel(id, Why::Limit);
+            }
         };
         ticket.see_it_end(async move { inbox.end().await }, insist);
     }

@@ -17,6 +17,9 @@ use crate::wire::to_worker;
 /// How long a ping waits for the agent's own handler.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Numbers so far ahead are later ones, also where they begin again.
+const LATER: u32 = u32::MAX / 2;
+
 /// The status of one worker.
 #[derive(Debug, Default)]
 pub(super) struct LastStatus {
@@ -64,9 +67,12 @@ impl LastStatus {
         };
         Box::pin(async move {
             let mut answers = this.answered.subscribe();
-            let answered = answers.wait_for(|answered| *answered == number);
-            if timeout(PATIENCE, answered).await.is_err() {
-                this.lock().hangs = true;
+            // Whoever is late may find a later answer than its own.
+            let answered = answers.wait_for(|answered| answered.wrapping_sub(number) <= LATER);
+            let in_time = timeout(PATIENCE, answered).await.is_ok();
+            let mut state = this.lock();
+            if !in_time && state.asked == number {
+                state.hangs = true;
             }
         })
     }

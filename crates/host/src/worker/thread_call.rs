@@ -9,6 +9,7 @@ use std::sync::Arc;
 use agentcore_runtime::Failure;
 use bytes::buf::Chain;
 use bytes::{Buf, Bytes};
+use tokio::time::Instant;
 
 use super::failures;
 use super::life::LAST_BREATH;
@@ -17,7 +18,7 @@ use super::mux::LoopCall;
 use super::ticket::Ticket;
 use super::{NotTaken, Worker};
 use crate::wire::from_worker::{Reply, Said};
-use crate::wire::to_worker::{CallKind, Invoke, Meta, TooLarge};
+use crate::wire::to_worker::{CallKind, Invoke, Meta, TooLarge, Why};
 
 /// A call on a connection of its own.
 #[derive(Debug)]
@@ -147,7 +148,7 @@ impl ThreadCall {
     }
 
     /// Waits for the end of a call whose caller has left.
-    async fn outlive_the_caller(mut self) {
+    async fn outlive_the_caller(mut self, deadline: Option<Instant>) {
         let stream = self.link.as_ref().map(|link| Arc::clone(link.stream()));
         if let Some(stream) = stream {
             let _ = link::write(&stream, &mut self.request).await;
@@ -161,7 +162,9 @@ impl ThreadCall {
             }
             Ok(Reply::Moved) => {
                 if let Ok(mux) = self.worker.multiplex().await {
-                    mux.see_off(self.id).await;
+                    let is_over = deadline.is_some_and(|at| at <= Instant::now());
+                    let why = if is_over { Why::Limit } else { Why::Left };
+                    mux.see_off(self.id, why).await;
                 }
             }
             // A plain answer has given the connection back; anything else has lost it.
@@ -194,7 +197,14 @@ impl Drop for ThreadCall {
                     left: Left::Streaming,
                     ticket: None,
                 };
-                ticket.see_it_end(rest.outlive_the_caller(), || {});
+                let (worker, id, deadline) = (Arc::clone(&self.worker), self.id, ticket.deadline());
+                // A call that has moved to the event loop can be told; a thread cannot.
+                let insist = move || {
+                    if let Some(mux) = worker.mux.get().filter(|mux| mux.has(id)) {
+                        mux.cancel(id, Why::Limit);
+                    }
+                };
+                ticket.see_it_end(rest.outlive_the_caller(deadline), insist);
             }
         }
     }

@@ -53,6 +53,11 @@ impl Ticket {
         self.deadline.is_some_and(|at| at <= Instant::now())
     }
 
+    /// When the limit is reached.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     /// The answer has begun: from now on it is the stream's end that counts.
     pub(super) fn began_to_stream(&mut self) {
         self.deadline = None;

@@ -6,11 +6,12 @@ The messages of ASGI become HEAD, CHUNK and END, or one RESPONSE where the answe
 from __future__ import annotations
 
 import asyncio
+from contextvars import copy_context
 
 from bedrock_agentcore.runtime import _log
 from bedrock_agentcore.runtime._answer import said
 from bedrock_agentcore.runtime._invocation import current
-from bedrock_agentcore.runtime._runner import Gone, Runner, send_itself
+from bedrock_agentcore.runtime._runner import Gone, Runner, kept, outcome, send_itself, settled
 from bedrock_agentcore.runtime._scope import scope_of
 
 from . import frames
@@ -21,9 +22,10 @@ from .running import Running
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from concurrent.futures import Executor
-    from typing import Any, Awaitable, Callable, Dict, Optional, Set, Tuple
+    from typing import Any, Awaitable, Callable, Coroutine, Dict, Optional, Set, Tuple
 
     from bedrock_agentcore.runtime._invocation import Invocation
+    from bedrock_agentcore.runtime._runner import Outcome
 
     from .loop import EventLoop
     from .multiplex import Multiplex
@@ -71,6 +73,14 @@ class LoopRunner(Runner):
     def loop(self) -> asyncio.AbstractEventLoop:
         """Returns the loop that async handlers run on."""
         return self._events.loop
+
+    async def in_thread(self, function: Callable[..., Any], *args: Any) -> Outcome:
+        """Calls a function in a thread, in a copy of this context; a call does not end before its thread."""
+        return await settled(self.threads().submit(copy_context().run, outcome, function, *args))
+
+    async def on_loop(self, coroutine: Coroutine[Any, Any, Any]) -> Outcome:
+        """Runs a coroutine here: this is the loop, and a call does not end before its handler."""
+        return await kept(coroutine)
 
 
 class Request(Running):
@@ -180,7 +190,7 @@ class Answer:
 
     def finish(self, error: Optional[BaseException], is_gone: bool) -> None:
         """Ends an answer that the app has left unfinished, and says so in the log."""
-        self._stop_waiting()
+        self.stop_waiting()
         if self.is_ended:
             if error is not None and not isinstance(error, asyncio.CancelledError):
                 _log.emit(_log.ERROR, "Exception in ASGI application after its answer", error)
@@ -197,7 +207,7 @@ class Answer:
         self._end(*error_reply(500, said(error), type(error).__name__))
 
     async def _body(self, head: bytes, body: bytes, more: bool) -> None:
-        self._stop_waiting()
+        self.stop_waiting()
         if not (more or self.is_begun) and self._whole and len(head) + len(body) + 4 <= MAX_PAYLOAD:
             self.is_ended = True
             self._end(RESPONSE, frames.u32(len(head)) + head + bytes(body))
@@ -219,7 +229,8 @@ class Answer:
         self._late = None
         await self._begin()
 
-    def _stop_waiting(self) -> None:
+    def stop_waiting(self) -> None:
+        """Has a head that waits for its body come no more."""
         if self._late is not None:
             self._late.cancel()
             self._late = None
@@ -276,7 +287,7 @@ def _start(answer: Answer, response: Any, invocation: Invocation, gone: asyncio.
             await send_itself(response, scope_of(invocation), receive, answer.send)
         except BaseException as raised:
             error = raised
-        answer.finish(error, gone.is_set() or isinstance(error, asyncio.CancelledError))
+        answer.finish(error, gone.is_set() or isinstance(error, (asyncio.CancelledError, Gone)))
 
     task = asyncio.get_running_loop().create_task(run())
     _tasks.add(task)

@@ -13,7 +13,6 @@ import signal
 import sys
 from threading import Event, Lock, Thread, current_thread, main_thread
 
-from bedrock_agentcore.runtime import _log
 from bedrock_agentcore.runtime import app as app_module
 
 from .link import Control, Server

@@ -74,7 +74,8 @@ class Call(Exchange):
 
     def response(self, status: int, headers: Sequence[Sequence[str]], body: bytes) -> Reply:
         """Returns a ready-made answer."""
-        return response_reply(status, headers, body)
+        reply = response_reply(status, headers, body)
+        return reply if len(reply[1]) <= MAX_PAYLOAD else self._too_long(len(body))
 
     def json(self, body: bytes) -> Reply:
         """Returns the answer 200 with a JSON text."""

@@ -33,13 +33,18 @@ class Lifespan:
 
     def end(self, patience: float) -> None:
         """Ends the agent, within some seconds. What fails goes to the log."""
+        if self._task is None:
+            return
         try:
-            self._events.run(self._end(patience))
+            # On a loop that a handler blocks nothing would ever end.
+            self._events.run(self._end(patience), patience + 0.5)
         except BaseException as error:
             _log.emit(_log.ERROR, "The end of the agent's lifespan failed", error)
 
     async def _begin(self) -> None:
         self._started, self._stopping = asyncio.Event(), asyncio.Event()
+        # The agent may set one of its own at its start.
+        self._events.set_default_executor()
         scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self._state}
         self._task = asyncio.get_running_loop().create_task(self._run(scope))
         started = asyncio.get_running_loop().create_task(self._started.wait())
@@ -47,9 +52,15 @@ class Lifespan:
         if started.done() and self._failure is None:
             return
         started.cancel()
+        task, self._task = self._task, None
+        if self._failure is None and task.done():
+            # Middleware that knows requests only. Servers go on then, and say so.
+            reason = "" if task.exception() is None else f": {type(task.exception()).__name__}"
+            _log.emit(_log.INFO, f"The agent's app does not take part in start and end{reason}")
+            return
         # Raises what the app has raised.
-        await self._task
-        raise RuntimeError(self._failure or "the agent's app has ended at its start")
+        await task
+        raise RuntimeError(self._failure)
 
     async def _end(self, patience: float) -> None:
         self._stopping.set()
@@ -69,6 +80,7 @@ class Lifespan:
             await self._app(scope, self._receive, self._send)
         except (SystemExit, KeyboardInterrupt) as error:
             # Not through the loop, which such an exception would stop.
+            self._failure = f"{type(error).__name__}: {error}"
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
     async def _receive(self) -> Dict[str, Any]:

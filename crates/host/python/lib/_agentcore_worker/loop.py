@@ -58,12 +58,12 @@ class EventLoop:
         # The handlers' pool has a thread for each call, so this one has no fewer. The name is the one of asyncio.
         self.loop.set_default_executor(ContextThreads(self._threads, "asyncio"))
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def run(self, coroutine: Coroutine[Any, Any, Any], patience: Optional[float] = None) -> Any:
         """Runs a coroutine from another thread, in a copy of that thread's context, and waits for its result."""
         if get_ident() == self.ident():
             coroutine.close()
             raise RuntimeError("the event loop cannot wait for itself")
-        value, error = asyncio.run_coroutine_threadsafe(kept(coroutine), self.loop).result()
+        value, error = asyncio.run_coroutine_threadsafe(kept(coroutine), self.loop).result(patience)
         if error is not None:
             raise error
         return value

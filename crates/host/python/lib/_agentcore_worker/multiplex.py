@@ -47,7 +47,9 @@ class Multiplex:
         self.calls: Dict[int, Running] = {}
         self._stalls: Optional[Watch] = None
         link.setblocking(False)
-        self._loop.call_soon_threadsafe(self._loop.add_reader, self._fd, self._on_readable)
+        # Not in the context of the call that needs it first, which would be kept for ever.
+        context = worker.context.copy()
+        self._loop.call_soon_threadsafe(self._loop.add_reader, self._fd, self._on_readable, context=context)
 
     def prepare(self) -> None:
         """Imports what calls need, if none has come yet. From any thread, when the start is over."""

@@ -125,8 +125,11 @@ class Outlet:
             if sent < len(data):
                 self.is_full = len(data) - sent > _MAX_UNSENT
                 self._unsent += memoryview(data)[sent:]
-                add = self._loop.call_soon_threadsafe if from_outside else self._loop.call_soon
-                add(self._loop.add_writer, self._fd, self._on_writable)
+                if from_outside:
+                    self._loop.call_soon_threadsafe(self._loop.add_writer, self._fd, self._on_writable)
+                else:
+                    # Not by `call_soon`: just before a wait, the loop has settled already how long it will be.
+                    self._loop.add_writer(self._fd, self._on_writable)
 
     def _taken(self) -> bytes:
         """Takes what waits, as frames: of the items of a call one, as long as nothing else of it comes between."""

@@ -162,6 +162,8 @@ class ServerProcess:
         """In a forked child: the server is the parent's, and must see the parent's end."""
         self._lock = Lock()
         self._pid = None
+        # What the parent still needs.
+        self.socket = ""
         self._close()
 
     def _look(self) -> None:

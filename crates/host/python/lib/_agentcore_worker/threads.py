@@ -94,12 +94,17 @@ class _HandlerThread:
             self._pool.remove(self)
 
     def _serve(self) -> bool:
-        """Answers calls until the connection ends; returns whether that happened within a call."""
+        """Answers calls until the connection ends; returns whether that may concern a call.
+
+        The server also cuts a stream whose end it has not read yet, and waits for the thread all the same.
+        """
         base = self._worker.context
+        has_called = False
         while True:
             view = self._receive()
             if view is None:
-                return False
+                return has_called
+            has_called = True
             self.is_busy = True
             number = self._call = frames.head_at(view)[2]
             call = Call(view[frames.HEAD_SIZE :])

@@ -167,6 +167,7 @@ class Connection(Running):
 
     def _end(self, kind: int, payload: bytes) -> None:
         self._is_over = True
+        self._refusal.stop_waiting()
         self._disconnect(1006, "")
         if self.link.calls.pop(self.number, None) is not None:
             self.link.send(frame(kind, self.number, payload))

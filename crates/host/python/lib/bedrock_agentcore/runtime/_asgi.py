@@ -313,6 +313,11 @@ async def _unless_gone(
         working.cancel()
         await asyncio.wait((working,))
         return True, None
+    except asyncio.CancelledError:
+        # Its clean-up belongs to the request.
+        working.cancel()
+        await asyncio.wait((working,))
+        raise
     finally:
         working.cancel()
         leaving.cancel()

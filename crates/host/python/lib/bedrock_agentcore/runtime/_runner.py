@@ -150,6 +150,13 @@ class Threaded:
 
 
 async def _finished(step: Future[Outcome]) -> Any:
+    value, error = await settled(step)
+    if error is not None:
+        raise error
+    return value
+
+
+async def settled(step: Future[Outcome]) -> Outcome:
     """Waits for a step in a thread. Cancelled, one that is in the queue is dropped and one that runs is waited for.
 
     A thread cannot be interrupted: a call that ended before its thread would hide that the thread is not free.
@@ -166,10 +173,7 @@ async def _finished(step: Future[Outcome]) -> Any:
             cancelled = reason
     if cancelled is not None:
         raise cancelled
-    value, error = waiter.result()
-    if error is not None:
-        raise error
-    return value
+    return waiter.result()
 
 
 async def kept(coroutine: Co[Any, Any, Any]) -> Outcome:
