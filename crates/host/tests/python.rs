@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use agentcore_host::ServeError;
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use crate::support::eventually;
 use crate::support::served::Served;
@@ -116,7 +119,7 @@ async fn an_agent_that_does_not_load_ends_the_server_with_the_tracebacks_last_li
             (status, body),
             (500, json!({"error": text, "error_type": "LoadFailed"}))
         );
-        match tokio::time::timeout(Duration::from_secs(20), served.serving)
+        match timeout(Duration::from_secs(20), served.serving)
             .await
             .unwrap()
             .unwrap()
@@ -210,4 +213,77 @@ async fn the_named_app_is_served() {
         assert_eq!(served.ask(json!({})).await, (200, json!(name)));
         served.end().await.unwrap();
     }
+}
+
+const OWN_ROUTES: &str = r#"
+from bedrock_agentcore import BedrockAgentCoreApp
+
+
+class Wrapped(BedrockAgentCoreApp):
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http" and scope["path"] == "/own":
+            text = f"{scope['method']} {scope['query_string'].decode()} {scope['client'][0]}".encode()
+            headers = [(b"content-length", b"%d" % (len(text) * 2)), (b"x-own", b"1")]
+            await send({"type": "http.response.start", "status": 203, "headers": headers})
+            await send({"type": "http.response.body", "body": text, "more_body": True})
+            await send({"type": "http.response.body", "body": text})
+        else:
+            await super().__call__(scope, receive, send)
+
+
+app = Wrapped()
+
+
+@app.entrypoint
+def main(payload, context):
+    return [payload, context.session_id]
+"#;
+
+#[tokio::test]
+async fn an_app_with_routes_of_its_own_gets_every_request_but_pings() {
+    let agent = Served::start(OWN_ROUTES);
+    let answer = agent.ask_in("s-1", json!({"a": 1})).await;
+    assert_eq!(answer, (200, json!([{"a": 1}, "s-1"])));
+    let own = agent.client.put(format!("{}/own?a=1", agent.url));
+    let own = own.send().await.unwrap();
+    assert_eq!(own.status(), 203);
+    assert_eq!(
+        (&own.headers()["x-own"], own.content_length()),
+        (&"1".parse().unwrap(), Some(34))
+    );
+    let text = "PUT a=1 127.0.0.1";
+    assert_eq!(own.text().await.unwrap(), format!("{text}{text}"));
+    let other = agent.client.get(format!("{}/other", agent.url));
+    assert_eq!(other.send().await.unwrap().status(), 404);
+    assert_eq!(agent.ping().await.1["status"], "Healthy");
+}
+
+#[tokio::test]
+async fn a_websocket_reaches_its_handler() {
+    let agent = Served::start(
+        "from bedrock_agentcore import BedrockAgentCoreApp\napp = BedrockAgentCoreApp()\n@app.websocket\n\
+         async def talk(websocket, context):\n    await websocket.accept()\n    \
+         text = await websocket.receive_text()\n    await websocket.send_text(f'{text} {context.session_id}')\n\
+         @app.entrypoint\ndef main(payload):\n    return payload\n",
+    );
+    agent.bound().await;
+    let address = agent.url.strip_prefix("http://").unwrap();
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let head = "GET /ws HTTP/1.1\r\nhost: here\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
+                x-amzn-bedrock-agentcore-runtime-session-id: s-2\r\n\r\n";
+    socket.write_all(head.as_bytes()).await.unwrap();
+    // A text of two bytes, with a mask of zeros.
+    socket.write_all(b"\x81\x82\0\0\0\0hi").await.unwrap();
+    let mut answer = Vec::new();
+    timeout(Duration::from_secs(30), async {
+        while !answer.ends_with(b"\x88\x02\x03\xe8") {
+            assert!(socket.read_buf(&mut answer).await.unwrap() > 0);
+        }
+    })
+    .await
+    .unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    let text = answer.windows(8).any(|it| it == b"\x81\x06hi s-2");
+    assert!(text, "{}", String::from_utf8_lossy(&answer));
 }
