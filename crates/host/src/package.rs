@@ -29,6 +29,7 @@ const FILES: &[(&str, &[u8])] = embedded![
     "lib/_agentcore_worker/executor.py",
     "lib/_agentcore_worker/frames.py",
     "lib/_agentcore_worker/lifespan.py",
+    "lib/_agentcore_worker/lines.py",
     "lib/_agentcore_worker/link.py",
     "lib/_agentcore_worker/loop.py",
     "lib/_agentcore_worker/main.py",

@@ -1,5 +1,6 @@
 """What an agent prints for a front door and into a pipe, and what may go wrong there."""
 
+import json
 import os
 import signal
 import struct
@@ -247,6 +248,32 @@ class WhenThingsGoWrong(unittest.TestCase):
             self.assertEqual(program.process.wait(PATIENCE), 7)
             os.close(program.ends[0])
 
+    def test_lines_of_the_runtime_that_nobody_reads_are_counted(self):
+        program = Program(
+            """
+            from bedrock_agentcore.runtime import _log
+            os.set_blocking(2, False)
+            try:
+                while True:
+                    os.write(2, b"x" * 99 + b"\\n")
+            except BlockingIOError:
+                os.set_blocking(2, True)
+            for number in range(6000):
+                of("s")(_log.emit, _log.INFO, f"line {number}")
+            os.write(1, b"!")
+            _log._writing.acquire()
+            """,
+            read=False,
+        )
+        self.assertEqual(os.read(program.ends[0], 1), b"!")
+        program.read()
+        _, _, err = program.finish()
+        *lines, note = [json.loads(line) for line in err.splitlines() if not line.startswith("x")]
+        self.assertEqual([line["message"] for line in lines], [f"line {number}" for number in range(len(lines))])
+        self.assertTrue(all(line["sessionId"] == "s" for line in lines))
+        self.assertEqual(note["message"], f"{6000 - len(lines)} log lines were dropped, because stderr was not read")
+        self.assertEqual((note["level"], "sessionId" in note), ("WARNING", False))
+
     def test_a_thread_that_was_stopped_while_it_wrote_does_not_hold_up_the_end(self):
         text = merged(
             """
@@ -323,6 +350,29 @@ class OfAWorker(unittest.TestCase):
             worker.control.write(STOP, 0, struct.pack(">I", 1000))
             self.assertEqual(worker.ended(), 0)
             self.assertEqual(worker.stdout(), "a 0\na 1\n\nlast")
+
+    def test_lines_of_the_runtime_do_not_wait_for_whoever_reads_them(self):
+        source = """
+import os
+os.set_blocking(2, False)
+try:
+    while True:
+        os.write(2, b"x" * 99 + b"\\n")
+except BlockingIOError:
+    os.set_blocking(2, True)
+@app.entrypoint
+async def invoke(payload):
+    return payload
+"""
+        (out, out_end), (err, err_end) = os.pipe(), os.pipe()
+        with Worker(agent(source), streams=(out_end, err_end)) as worker:
+            os.close(err_end)
+            for number in range(50):
+                self.assertEqual(worker.result(number), str(number))
+            reader = Reader(err)
+            wait_until(lambda: reader.so_far().count("completed successfully") == 50)
+        for end in (out, out_end):
+            os.close(end)
 
 
 if __name__ == "__main__":
