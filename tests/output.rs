@@ -30,7 +30,7 @@ def invoke(payload):
     if "tokens" in payload:
         print()
     print("done")
-    return "done"
+    return {"done": True}
 
 app.run()
 "#;
@@ -118,7 +118,9 @@ fn at_a_terminal_lines_have_their_session_in_front() {
     std::thread::scope(|scope| {
         for (session, _) in sessions {
             let payload = &payload;
-            scope.spawn(move || assert_eq!(invoke_in(port, session, payload).body, "\"done\""));
+            scope.spawn(move || {
+                assert_eq!(invoke_in(port, session, payload).body, r#"{"done": true}"#)
+            });
         }
     });
     terminal.wait_until("each has its last line", |screen| {

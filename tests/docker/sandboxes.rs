@@ -155,7 +155,8 @@ fn the_streams_of_a_container_are_in_the_log_in_order() {
         return;
     };
     project.launch(&[]);
-    assert_eq!(project.ask("mine", &json!({ "times": 1000 })), "done");
+    let answer = project.ask("mine", &json!({ "times": 1000 }));
+    assert_eq!(answer, json!({ "done": true }));
     assert_in_order(&project, 1000);
 }
 

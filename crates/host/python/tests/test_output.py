@@ -52,6 +52,37 @@ class OnATerminal(unittest.TestCase):
         program.process.kill()
         program.finish()
 
+    def test_what_was_held_back_is_written_at_the_end(self):
+        for end in ("pass", "taken.give_back(); os._exit(0)", "output.flush(); os._exit(0)"):
+            text = shown(
+                f"""
+                lines._PATIENCE = 60
+                taken = Output()
+                thread = threading.Thread(target=of("one"), args=(sys.stdout.write, "from a thread"))
+                thread.start()
+                thread.join()
+                {end}
+                """
+            )
+            self.assertEqual(text, "[one] from a thread", end)
+
+    def test_a_forked_child_has_nothing_held_back(self):
+        text = shown(
+            """
+            lines._PATIENCE = 60
+            Output()
+            of("one")(print, "parent", end="")
+            child = os.fork()
+            if not child:
+                lines._PATIENCE = 0.01
+                of("two")(print, "child", end="")
+                time.sleep(0.5)
+                os._exit(0)
+            os.waitpid(child, 0)
+            """
+        )
+        self.assertEqual(text, "[two] child[one] parent")
+
     def test_sessions_that_write_token_by_token_do_not_mix(self):
         text = shown(
             """

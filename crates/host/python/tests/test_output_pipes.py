@@ -274,6 +274,25 @@ class WhenThingsGoWrong(unittest.TestCase):
         self.assertEqual(note["message"], f"{6000 - len(lines)} log lines were dropped, because stderr was not read")
         self.assertEqual((note["level"], "sessionId" in note), ("WARNING", False))
 
+    def test_a_line_of_the_runtime_is_not_left_to_a_thread_that_is_done(self):
+        program = Program(
+            """
+            from bedrock_agentcore.runtime import _log
+            class Late:
+                acquire, release_it = _log._writing.acquire, _log._writing.release
+                def release(self):
+                    if not hasattr(self, "is_late"):
+                        self.is_late = True
+                        # It finds the lock taken, and leaves the line.
+                        _log.emit(_log.INFO, "late")
+                    self.release_it()
+            _log._writing = Late()
+            _log.emit(_log.INFO, "first")
+            """
+        )
+        _, _, err = program.finish()
+        self.assertEqual([json.loads(line)["message"] for line in err.splitlines()], ["first", "late"])
+
     def test_a_thread_that_was_stopped_while_it_wrote_does_not_hold_up_the_end(self):
         text = merged(
             """
