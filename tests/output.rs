@@ -119,7 +119,8 @@ fn at_a_terminal_lines_have_their_session_in_front() {
         for (session, _) in sessions {
             let payload = &payload;
             scope.spawn(move || {
-                assert_eq!(invoke_in(port, session, payload).body, r#"{"done": true}"#)
+                let answer = invoke_in(port, session, payload);
+                assert_eq!(answer.body, r#"{"done": true}"#);
             });
         }
     });

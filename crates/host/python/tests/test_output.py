@@ -79,7 +79,9 @@ class OnATerminal(unittest.TestCase):
                 time.sleep(0.5)
                 os._exit(0)
             os.waitpid(child, 0)
-            """
+            """,
+            # Newer versions warn of a fork beside threads.
+            arguments=["-W", "ignore"],
         )
         self.assertEqual(text, "[two] child[one] parent")
 
