@@ -28,6 +28,7 @@ mod launch_progress;
 mod launch_sandbox;
 mod live;
 mod official_sdk;
+mod output;
 mod rust_agents;
 mod serve;
 mod stop;

@@ -62,13 +62,36 @@ mod tests {
 
     #[test]
     fn a_person_sees_the_session_as_it_was_typed() {
-        let lengthened = "conversation-123-380d060426f2c9029d239cec9648f492";
-        assert_eq!(short_session(lengthened), "conversation-123");
-        assert_eq!(
-            short_session("0b1a2c3d-0000-4000-8000-000000000000"),
-            "0b1a2c3d"
-        );
-        assert_eq!(short_session("anything else"), "anything else");
+        // The same as in `crates/host/python/tests/test_lines.py`.
+        for (id, name) in [
+            (
+                "conversation-123-380d060426f2c9029d239cec9648f492",
+                "conversation-123",
+            ),
+            ("0b1a2c3d-0000-4000-8000-000000000000", "0b1a2c3d"),
+            ("0B1A2C3D-0000-4000-8000-000000000000", "0B1A2C3D"),
+            ("{0b1a2c3d-0000-4000-8000-000000000000}", "{0b1a2c3d"),
+            (
+                "URN:uuid:0b1a2c3d-0000-4000-8000-000000000000",
+                "URN:uuid:0b1a2c3d",
+            ),
+            (
+                "0b1a2c3d000040008000000000000000",
+                "0b1a2c3d000040008000000000000000",
+            ),
+            (
+                "0b1a2c3d-0000-4000-80000-00000000000",
+                "0b1a2c3d-0000-4000-80000-00000000000",
+            ),
+            (
+                "conversation-380D060426F2C9029D239CEC9648F492",
+                "conversation-380D060426F2C9029D239CEC9648F492",
+            ),
+            ("-380d060426f2c9029d239cec9648f492", ""),
+            ("anything else", "anything else"),
+        ] {
+            assert_eq!(short_session(id), name);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::Contained;
 use super::agents::{OBEDIENT, PLAIN_DOCKERFILE, PLAIN_SERVER};
 use crate::live::http::{is_healthy, request};
 use crate::live::{number, until};
+use crate::output::{TALKATIVE, assert_in_order};
 
 const GB: u64 = 1024 * 1024 * 1024;
 
@@ -149,6 +150,17 @@ fn in_the_foreground_log_lines_carry_their_session() {
 }
 
 #[test]
+fn the_streams_of_a_container_are_in_the_log_in_order() {
+    let Some(project) = Contained::python(TALKATIVE) else {
+        return;
+    };
+    project.launch(&[]);
+    let answer = project.ask("mine", &json!({ "times": 1000 }));
+    assert_eq!(answer, json!({ "done": true }));
+    assert_in_order(&project, 1000);
+}
+
+#[test]
 fn logs_are_kept_by_session_and_followed() {
     let Some(project) = Contained::python(OBEDIENT) else {
         return;
@@ -160,7 +172,7 @@ fn logs_are_kept_by_session_and_followed() {
         "two",
         "print('pears', flush=True)\nprint('Grüße \\N{SNOWMAN}')\nprint('x' * 100_000)",
     );
-    // What the server logs about the invocation comes by another stream, and so anywhere between these.
+    // What the server logs about the invocation may come between these.
     for line in ["[two] pears", "[two] Grüße ☃", "[two] xxxx"] {
         follow.read_up_to(line);
     }

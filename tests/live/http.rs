@@ -12,11 +12,21 @@ pub(crate) struct Answer {
 
 /// Sends one request to a port of this machine; none if nothing answers there.
 pub(crate) fn request(port: u16, method: &str, path: &str, body: &str) -> Option<Answer> {
+    send(port, method, path, "", body)
+}
+
+/// Invokes the agent on a port of this machine in a session.
+pub(crate) fn invoke_in(port: u16, session: &str, body: &str) -> Answer {
+    let header = format!("x-amzn-bedrock-agentcore-runtime-session-id: {session}\r\n");
+    send(port, "POST", "/invocations", &header, body).unwrap()
+}
+
+fn send(port: u16, method: &str, path: &str, headers: &str, body: &str) -> Option<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     let length = body.len();
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n\
+        "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: close\r\n{headers}\
          content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
     )
     .ok()?;

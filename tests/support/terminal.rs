@@ -39,6 +39,8 @@ pub(crate) struct Setup {
     pub(crate) has_keyboard: bool,
     /// Whether stderr is the terminal; if not, it is a file.
     pub(crate) has_screen: bool,
+    /// Whether stdout is the terminal too; if not, it is a file.
+    pub(crate) shows_results: bool,
 }
 
 /// A terminal at which the program runs.
@@ -88,6 +90,7 @@ impl Default for Setup {
             kind: "xterm-256color",
             has_keyboard: true,
             has_screen: true,
+            shows_results: false,
         }
     }
 }
@@ -105,6 +108,7 @@ impl Terminal {
             kind,
             has_keyboard,
             has_screen,
+            shows_results,
         } = setup;
         let (pty, pts) = open().unwrap();
         pty.resize(Size::new(ROWS, columns)).unwrap();
@@ -118,9 +122,11 @@ impl Terminal {
             .current_dir(plain.get_current_dir().unwrap())
             .env_clear()
             .envs(variables)
-            .env("TERM", kind)
-            .stdout(file("stdout"));
-        let stderr = file("stderr");
+            .env("TERM", kind);
+        let (stdout, stderr) = (file("stdout"), file("stderr"));
+        if !shows_results {
+            command = command.stdout(stdout);
+        }
         if !has_keyboard {
             command = command.stdin(Stdio::null());
         }

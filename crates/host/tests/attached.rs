@@ -171,3 +171,120 @@ app = App()
     assert!(status.success(), "{err}");
     assert_eq!(out, "after run\n");
 }
+
+/// Prints in many ways, and ends its process when it is told.
+const PRINTS: &str = r#"
+import logging, signal
+logging.getLogger().addHandler(logging.StreamHandler())
+before = sys.stdout, sys.stderr
+@app.entrypoint
+def invoke(payload):
+    print("printed", payload)
+    print("err", file=sys.stderr)
+    logging.warning("logged")
+    if payload == "debug":
+        breakpoint()
+    if payload == "end":
+        os.kill(os.getpid(), signal.SIGTERM)
+    return os.environ.get("AGENTCORE_OUTPUT")
+"#;
+const PRINTS_AROUND: &str = "print('before run')\napp.run(port=PORT)\n\
+    print('after run', (sys.stdout, sys.stderr) == before, os.environ.get('AGENTCORE_OUTPUT'))";
+
+/// Runs a Python of its own at a terminal, whose screen goes to `out` and which has `keys` typed.
+fn at_a_terminal(args: &str, keys: &str) -> Started {
+    let script = format!("import pty, sys\nsys.exit(pty.spawn({args}))");
+    let code = agent_with(PRINTS, PRINTS_AROUND);
+    Started::python_with(&code, &["-c", &script], |command| {
+        let typed = command.get_current_dir().unwrap().join("keys");
+        fs::write(&typed, keys).unwrap();
+        command.stdin(File::open(typed).unwrap());
+    })
+}
+
+/// The lines on a screen, without those of the runtime and of the server.
+fn shown(screen: &str) -> Vec<&str> {
+    let lines = screen.lines().map(str::trim_end);
+    let is_ours = |line: &&str| line.contains("completed successfully") || line.contains("INFO");
+    lines.filter(|line| !is_ours(line)).collect()
+}
+
+#[tokio::test]
+async fn at_a_terminal_lines_have_their_session_while_it_serves() {
+    let started = at_a_terminal("['python3', 'agent.py']", "");
+    started.healthy().await;
+    assert_eq!(started.ask_in("one", json!(1)).await.0, 200);
+    assert_eq!(started.ask_in("two", json!("end")).await.0, 200);
+    let (status, out, err) = started.ended().await;
+    assert!(status.success(), "{out} {err}");
+    assert_eq!(
+        shown(&out),
+        [
+            "before run",
+            "[one] printed 1",
+            "[one] err",
+            "[one] logged",
+            "[two] printed end",
+            "[two] err",
+            "[two] logged",
+            "after run True None"
+        ],
+        "{out}"
+    );
+}
+
+#[tokio::test]
+async fn a_debugger_has_the_terminal_as_it_is() {
+    let started = at_a_terminal(
+        "['python3', '-m', 'pdb', '-c', 'continue', 'agent.py']",
+        "q\n",
+    );
+    started.healthy().await;
+    assert_eq!(started.ask_in("one", json!("end")).await.0, 200);
+    eventually(async || started.wrote("out").contains("after run True None")).await;
+    let out = started.wrote("out");
+    for line in ["printed end", "err", "logged"] {
+        assert!(shown(&out).contains(&line), "{out}");
+    }
+    started.ended().await;
+}
+
+#[tokio::test]
+async fn a_breakpoint_asks_at_the_terminal() {
+    let started = at_a_terminal("['python3', 'agent.py']", "p payload * 2\nc\n");
+    started.healthy().await;
+    assert_eq!(started.ask_in("one", json!("debug")).await.0, 200);
+    assert_eq!(started.ask_in("one", json!("end")).await.0, 200);
+    let (status, out, err) = started.ended().await;
+    assert!(status.success(), "{out} {err}");
+    assert!(out.contains("(Pdb) "), "{out}");
+    assert!(out.contains("[one] 'debugdebug'"), "{out}");
+    assert!(shown(&out).contains(&"[one] printed end"), "{out}");
+}
+
+#[tokio::test]
+async fn for_a_front_door_both_streams_come_in_order_while_it_serves() {
+    let script = "import subprocess, sys\nran = subprocess.run(['python3', 'agent.py'], capture_output=True)\n\
+        sys.stdout.buffer.write(ran.stdout)\nsys.stderr.buffer.write(ran.stderr)\nsys.exit(ran.returncode)";
+    let code = agent_with(PRINTS, PRINTS_AROUND);
+    let started = Started::python_with(&code, &["-c", script], |command| {
+        command.env("AGENTCORE_OUTPUT", "merged");
+    });
+    started.healthy().await;
+    // It is not for what the agent starts.
+    assert_eq!(started.ask(json!(1)).await, (200, "null".to_owned()));
+    assert_eq!(started.ask(json!("end")).await.0, 200);
+    let (status, out, err) = started.ended().await;
+    assert!(status.success(), "{out} {err}");
+    assert_eq!(out, "before run\nafter run True merged\n");
+    let lines = shown(&err);
+    let expected = [
+        "\u{1}printed 1",
+        "err",
+        "logged",
+        "\u{1}printed end",
+        "err",
+        "logged",
+    ];
+    assert_eq!(lines, expected, "{err}");
+}

@@ -10,6 +10,7 @@ mod calls;
 mod cancel;
 mod containment;
 mod death;
+mod flood;
 mod interpreter;
 mod kills;
 mod load;

@@ -130,6 +130,7 @@ async fn the_environment_is_what_was_given_and_little_more() {
     let names: HashSet<&str> = environment.keys().map(String::as_str).collect();
     let expected = [
         "AGENTCORE_LISTEN",
+        "AGENTCORE_OUTPUT",
         "AWS_EC2_METADATA_DISABLED",
         "DOCKER_CONTAINER",
         "GREETING",

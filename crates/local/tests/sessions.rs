@@ -38,6 +38,7 @@ async fn a_sandbox_has_the_environment_it_was_given_and_no_other() {
         "TMPDIR",
         "AGENTCORE_LISTEN",
         "AGENTCORE_SANDBOX",
+        "AGENTCORE_OUTPUT",
         "GREETING",
         "TEST_DIR",
     ];

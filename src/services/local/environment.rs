@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 /// Names that the sandbox sets itself: a value from elsewhere would cut it off from its front door.
-const OWN: &[&str] = &["AGENTCORE_LISTEN", "AGENTCORE_SANDBOX"];
+const OWN: &[&str] = &["AGENTCORE_LISTEN", "AGENTCORE_SANDBOX", "AGENTCORE_OUTPUT"];
 
 /// Variables by name.
 pub(crate) type Variables = BTreeMap<String, String>;

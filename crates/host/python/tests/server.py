@@ -165,9 +165,11 @@ class Socket(Call):
 
 
 class Worker:
-    """A worker process that has loaded `source`, or has failed to."""
+    """A worker process that has loaded `source`, or has failed to. What it writes goes to files, or to `streams`."""
 
-    def __init__(self, source, *arguments, place="--native-last", file="agent.py", files=(), env=(), wait=True):
+    def __init__(
+        self, source, *arguments, place="--native-last", file="agent.py", files=(), env=(), streams=None, wait=True
+    ):
         self.folder = os.path.realpath(tempfile.mkdtemp(prefix="worker-"))
         self.file = os.path.join(self.folder, file)
         for name, content in [(file, source), *dict(files).items()]:
@@ -188,8 +190,8 @@ class Worker:
             [*command, "--source-root", self.folder],
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=self.output,
-            stderr=self.errors,
+            stdout=self.output if streams is None else streams[0],
+            stderr=self.errors if streams is None else streams[1],
             cwd=self.folder,
         )
         self.control = self.loop = self.ready = self.failure = None

@@ -95,6 +95,14 @@ impl Started {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
+    /// Asks in a session.
+    pub(crate) async fn ask_in(&self, session: &str, payload: Value) -> (u16, String) {
+        let request = self.client.post(format!("{}/invocations", self.url));
+        let request = request.header("x-amzn-bedrock-agentcore-runtime-session-id", session);
+        let response = request.body(payload.to_string()).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
     /// Asks, and returns when the handler has begun.
     pub(crate) async fn begin(&self, payload: Value) -> tokio::task::JoinHandle<(u16, String)> {
         let request = self.client.post(format!("{}/invocations", self.url));

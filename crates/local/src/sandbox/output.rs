@@ -1,5 +1,8 @@
 //! What an agent writes to its standard streams: cut into lines, handed on, and its end kept for the reason of a failure.
 //!
+//! Two pipes have no order between them. So an agent that knows how sends both streams through that of standard error,
+//! where a byte in front of a line says that it is standard output.
+//!
 //! Memory stays bounded whatever the agent writes: a line without an end is handed on in parts, and who does not keep up
 //! makes the agent wait, not the front door grow.
 
@@ -13,12 +16,20 @@ use crate::event::OutputStream;
 /// The longest line that is handed on in one piece, in bytes.
 const LONGEST_LINE: usize = 64 * 1024;
 
-/// Reads `stream` to its end and calls `line` for each line in it.
+/// The variable that tells an agent how its streams are read.
+pub(crate) const OUTPUT_VARIABLE: &str = "AGENTCORE_OUTPUT";
+/// The value of [`OUTPUT_VARIABLE`]: both streams may come through one pipe.
+pub(crate) const MERGED: &str = "merged";
+/// What a line of standard output begins with in the pipe of standard error.
+const STDOUT_MARK: u8 = 1;
+
+/// Reads the stream `name` to its end and calls `line` for each line in it.
 pub(crate) async fn each_line(
     mut stream: impl AsyncRead + Unpin,
-    mut line: impl FnMut(String),
+    name: OutputStream,
+    mut line: impl FnMut(OutputStream, String),
 ) -> io::Result<()> {
-    let mut lines = Lines::default();
+    let mut lines = Lines::new(name);
     let mut chunk = vec![0; 16 * 1024];
     loop {
         let count = stream.read(&mut chunk).await?;
@@ -30,34 +41,58 @@ pub(crate) async fn each_line(
     }
 }
 
-/// Cuts bytes into lines.
-#[derive(Debug, Default)]
+/// Cuts the bytes of one pipe into lines.
+#[derive(Debug)]
 pub(crate) struct Lines {
+    /// The stream that the pipe is of.
+    pipe: OutputStream,
     open: Vec<u8>,
+    /// The stream of the line that has begun; none between two lines.
+    stream: Option<OutputStream>,
 }
 
 impl Lines {
-    pub(crate) fn push(&mut self, bytes: &[u8], line: &mut impl FnMut(String)) {
+    pub(crate) fn new(pipe: OutputStream) -> Self {
+        Self {
+            pipe,
+            open: Vec::new(),
+            stream: None,
+        }
+    }
+
+    pub(crate) fn push(&mut self, bytes: &[u8], line: &mut impl FnMut(OutputStream, String)) {
         for part in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let part = self.begin(part);
             match part.strip_suffix(b"\n") {
                 Some(end) => {
                     self.extend(end, line);
                     self.emit(line);
+                    self.stream = None;
                 }
                 None => self.extend(part, line),
             }
         }
     }
 
+    /// Takes the mark off, if `bytes` begin a line.
+    fn begin<'b>(&mut self, bytes: &'b [u8]) -> &'b [u8] {
+        if self.stream.is_some() {
+            return bytes;
+        }
+        let unmarked = bytes.strip_prefix(&[STDOUT_MARK]);
+        self.stream = Some(unmarked.map_or(self.pipe, |_| OutputStream::Stdout));
+        unmarked.unwrap_or(bytes)
+    }
+
     /// Hands on what has no end yet.
-    pub(crate) fn finish(&mut self, line: &mut impl FnMut(String)) {
+    pub(crate) fn finish(&mut self, line: &mut impl FnMut(OutputStream, String)) {
         if !self.open.is_empty() {
             self.emit(line);
         }
     }
 
     /// Adds bytes of one line; what is too long for one piece is handed on.
-    fn extend(&mut self, mut bytes: &[u8], line: &mut impl FnMut(String)) {
+    fn extend(&mut self, mut bytes: &[u8], line: &mut impl FnMut(OutputStream, String)) {
         while self.open.len() + bytes.len() > LONGEST_LINE {
             let (now, later) = bytes.split_at(LONGEST_LINE - self.open.len());
             self.open.extend_from_slice(now);
@@ -69,9 +104,10 @@ impl Lines {
         self.open.extend_from_slice(bytes);
     }
 
-    fn emit(&mut self, line: &mut impl FnMut(String)) {
+    fn emit(&mut self, line: &mut impl FnMut(OutputStream, String)) {
         let bytes = self.open.strip_suffix(b"\r").unwrap_or(&self.open);
-        line(String::from_utf8_lossy(bytes).into_owned());
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        line(self.stream.unwrap_or(self.pipe), text);
         self.open.clear();
     }
 }
@@ -153,15 +189,21 @@ fn panic<'a>(lines: &[&'a str]) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn cut(chunks: &[&[u8]]) -> Vec<String> {
+    /// Cuts what comes through the pipe of standard error.
+    fn cut_and_named(chunks: &[&[u8]]) -> Vec<(OutputStream, String)> {
         let mut seen = Vec::new();
-        let mut lines = Lines::default();
-        let mut line = |text| seen.push(text);
+        let mut lines = Lines::new(OutputStream::Stderr);
+        let mut line = |stream, text| seen.push((stream, text));
         for chunk in chunks {
             lines.push(chunk, &mut line);
         }
         lines.finish(&mut line);
         seen
+    }
+
+    fn cut(chunks: &[&[u8]]) -> Vec<String> {
+        let seen = cut_and_named(chunks).into_iter();
+        seen.map(|(_, text)| text).collect()
     }
 
     fn reason(stderr: &str) -> Option<String> {
@@ -181,6 +223,59 @@ mod tests {
         );
         assert_eq!(cut(&[b"whole\n"]), ["whole"]);
         assert!(cut(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_mark_names_the_stream_wherever_the_chunks_end() {
+        let text = b"one\n\x01two\n\x01\n\n\x01\x01\nin \x01 between\n\x01last";
+        let expected = [
+            (OutputStream::Stderr, "one"),
+            (OutputStream::Stdout, "two"),
+            (OutputStream::Stdout, ""),
+            (OutputStream::Stderr, ""),
+            (OutputStream::Stdout, "\x01"),
+            (OutputStream::Stderr, "in \x01 between"),
+            (OutputStream::Stdout, "last"),
+        ]
+        .map(|(stream, text)| (stream, text.to_owned()));
+        for size in 1..=text.len() {
+            let chunks: Vec<&[u8]> = text.chunks(size).collect();
+            assert_eq!(cut_and_named(&chunks), expected, "chunks of {size}");
+        }
+        assert!(cut_and_named(&[b"\x01"]).is_empty());
+    }
+
+    #[test]
+    fn parts_of_a_long_line_keep_their_stream() {
+        // Inside a line, also at the beginning of a part, the byte is a byte like any other.
+        let long = [&b"\x01"[..], &vec![1; LONGEST_LINE * 2 + 5], b"\nerror\n"].concat();
+        let seen = cut_and_named(&long.chunks(1000).collect::<Vec<_>>());
+        let lengths: Vec<_> = seen
+            .iter()
+            .map(|(name, part)| (*name, part.len()))
+            .collect();
+        let part = (OutputStream::Stdout, LONGEST_LINE);
+        assert_eq!(
+            lengths,
+            [
+                part,
+                part,
+                (OutputStream::Stdout, 5),
+                (OutputStream::Stderr, 5)
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_held_of_an_endless_line_stays_small() {
+        let mut lines = Lines::new(OutputStream::Stdout);
+        let mut told = 0;
+        let chunk = vec![b'x'; 16 * 1024];
+        for _ in 0..10_000 {
+            lines.push(&chunk, &mut |_, part| told += part.len());
+            assert!(lines.open.capacity() <= 4 * LONGEST_LINE);
+        }
+        assert!(told + lines.open.len() == 10_000 * chunk.len());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::output;
+use super::output::{self, MERGED, OUTPUT_VARIABLE};
 use crate::error::EndCause;
 use crate::event::OutputStream;
 use crate::process_tree::{self, Family, GRACE, MARK_VARIABLE, Mark, adopted};
@@ -59,6 +59,7 @@ impl Process {
             .current_dir(cwd)
             .env_clear()
             .envs(env)
+            .env(OUTPUT_VARIABLE, MERGED)
             .env("HOME", dir.home())
             .env("TMPDIR", dir.tmp())
             .env(LISTEN_VARIABLE, listen)
@@ -150,7 +151,7 @@ fn forward(
     lines: LineSink,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
-        if let Err(error) = output::each_line(stream, |line| lines(name, line)).await {
+        if let Err(error) = output::each_line(stream, name, |name, line| lines(name, line)).await {
             tracing::debug!(%error, "cannot read what an agent writes");
         }
     })

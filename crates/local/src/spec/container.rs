@@ -18,7 +18,7 @@ pub struct ContainerSpec {
     /// The port inside that the agent listens on, on all interfaces.
     pub port: u16,
     /// The environment, complete but for what the image itself sets. `AWS_EC2_METADATA_DISABLED=true` is added, and `HOME`
-    /// where [`ContainerRoot::ReadOnly`] names it, unless they are set here.
+    /// where [`ContainerRoot::ReadOnly`] names it, unless they are set here; and `AGENTCORE_OUTPUT` in any case.
     pub env: BTreeMap<String, String>,
     /// What becomes of the image's files.
     pub root: ContainerRoot,

@@ -59,8 +59,8 @@ pub struct ProcessSpec {
     pub args: Vec<String>,
     /// The folder that it runs in.
     pub cwd: PathBuf,
-    /// Its whole environment. `HOME`, `TMPDIR`, `AGENTCORE_LISTEN` and `AGENTCORE_SANDBOX` are set for each sandbox and
-    /// win over entries here.
+    /// Its whole environment. `HOME`, `TMPDIR`, `AGENTCORE_LISTEN`, `AGENTCORE_SANDBOX` and `AGENTCORE_OUTPUT` are set for
+    /// each sandbox and win over entries here.
     pub env: BTreeMap<String, String>,
 }
 

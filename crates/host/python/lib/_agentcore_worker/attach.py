@@ -17,6 +17,7 @@ from bedrock_agentcore.runtime import app as app_module
 
 from .link import Control, Server
 from .main import MAX_THREADS
+from .output import Output
 from .program import KILL, STOP, ServerProcess, described
 from .worker import Worker
 from .worker import _exit as exit_at_once
@@ -93,6 +94,7 @@ class Attached(Worker):
         self._process = process
         self._told_address = listen
         self._signals = _Signals(process)
+        self._output: Optional[Output] = None
         if _is_of_a_debugger(signal.getsignal(signal.SIGINT)):
             self._stopped = _Restless()
         self._wants: Optional[BedrockAgentCoreApp] = None
@@ -104,6 +106,7 @@ class Attached(Worker):
         """As the other worker; and the server ends with this process, also if `run()` is in a daemon thread."""
         super().begin(wanted)
         atexit.register(self._process.end)
+        self._output = Output(_is_of_a_debugger(signal.getsignal(signal.SIGINT)))
 
     def run(self, app: BedrockAgentCoreApp) -> None:
         """What `app.run()` does: serves; at the end of the file, if no entrypoint is registered yet."""
@@ -166,6 +169,8 @@ class Attached(Worker):
         else:
             self._process.close()
         self._signals.give_back()
+        if self._output is not None:
+            self._output.give_back()
         atexit.unregister(self._process.end)
         if self._told_address is not None:
             os.environ.setdefault(LISTEN_VARIABLE, self._told_address)

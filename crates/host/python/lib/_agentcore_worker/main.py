@@ -58,8 +58,10 @@ def main(arguments: List[str], package_folder: str) -> None:
     sys.path.insert(0 if options.native_first else len(sys.path), package_folder)
     _check_package(control, package_folder)
 
+    from .output import Output
     from .worker import Worker
 
+    Output()
     agent_file.hide(__file__)
     worker = Worker(server, control, options.max_threads)
     worker.begin(options.app)

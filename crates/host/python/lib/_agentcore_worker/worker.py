@@ -15,7 +15,7 @@ from bedrock_agentcore.runtime._values import encode
 from bedrock_agentcore.runtime.app import BedrockAgentCoreApp
 from bedrock_agentcore.runtime.models import PingStatus
 
-from . import frames
+from . import frames, output
 from .calls import prepared, sound
 from .threads import ThreadPool
 
@@ -350,7 +350,7 @@ def _leave_interrupts_to_the_server() -> Any:
 
 def _exit(status: int) -> None:
     """Ends the process whatever its threads do, after the output that can still be written."""
-    writer = Thread(target=_flush, daemon=True)
+    writer = Thread(target=output.flush, daemon=True)
     try:
         writer.start()
         writer.join(_FLUSH)
@@ -358,11 +358,3 @@ def _exit(status: int) -> None:
         # No thread can be started any more.
         pass
     os._exit(status)
-
-
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            pass

@@ -18,7 +18,6 @@ const PAUSE: Duration = Duration::from_millis(300);
 
 /// What was read of one stream.
 struct Read {
-    name: OutputStream,
     lines: Lines,
     bytes: u64,
     /// Of what comes next, this much was read before.
@@ -84,8 +83,7 @@ async fn read(
 impl Read {
     fn new(name: OutputStream) -> Self {
         Self {
-            name,
-            lines: Lines::default(),
+            lines: Lines::new(name),
             bytes: 0,
             known: 0,
         }
@@ -97,13 +95,11 @@ impl Read {
         self.known -= passed_over;
         let new = data.split_off(usize::try_from(passed_over).unwrap_or(data.len()));
         self.bytes += length - passed_over;
-        let name = self.name;
-        self.lines.push(&new, &mut |line| lines(name, line));
+        self.lines.push(&new, &mut |name, line| lines(name, line));
     }
 
     fn finish(&mut self, lines: &LineSink) {
-        let name = self.name;
-        self.lines.finish(&mut |line| lines(name, line));
+        self.lines.finish(&mut |name, line| lines(name, line));
     }
 }
 

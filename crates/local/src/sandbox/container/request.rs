@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use agentcore_docker::{ContainerRequest, Engine};
 use agentcore_protocol::SessionId;
 
+use crate::sandbox::output::{MERGED, OUTPUT_VARIABLE};
 use crate::spec::{ContainerRoot, ContainerSpec};
 
 /// The project's folder.
@@ -117,6 +118,7 @@ fn environment(spec: &ContainerSpec) -> BTreeMap<String, String> {
     // Without it, AWS SDKs that find no credentials wait for a metadata service that is not there.
     env.entry("AWS_EC2_METADATA_DISABLED".to_owned())
         .or_insert_with(|| "true".to_owned());
+    env.insert(OUTPUT_VARIABLE.to_owned(), MERGED.to_owned());
     if let ContainerRoot::ReadOnly { home, .. } = &spec.root {
         env.entry("HOME".to_owned()).or_insert_with(|| home.clone());
     }
@@ -234,7 +236,10 @@ mod tests {
             ("AWS_EC2_METADATA_DISABLED".into(), "false".into()),
             ("HOME".into(), "/data".into()),
         ]);
-        assert_eq!(environment(&spec), spec.env);
+        let mut expected = spec.env.clone();
+        // How it is read is the front door's own affair.
+        expected.insert("AGENTCORE_OUTPUT".into(), "merged".into());
+        assert_eq!(environment(&spec), expected);
     }
 
     #[test]

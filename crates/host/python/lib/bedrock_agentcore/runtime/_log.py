@@ -10,7 +10,8 @@ import os
 import sys
 import time
 from collections import deque
-from threading import Lock
+from contextvars import Context
+from threading import Lock, Thread
 
 from ._invocation import current
 from ._values import quoted
@@ -32,6 +33,10 @@ _lines: Deque[str] = deque()
 _writing = Lock()
 # Characters. What a pipe takes as a whole is 4,096 bytes: more could be torn by what others write to it.
 _BATCH = 2048
+# Lines that wait while nobody reads; what comes on top is counted.
+_MOST = 4096
+_dropped = 0
+_poll: Any = None
 
 
 def configure(debug: bool) -> None:
@@ -102,30 +107,82 @@ def timestamp(at: float) -> str:
 
 
 def _write(stream: Any, level: int, message: str) -> None:
+    global _dropped
+    if len(_lines) < _MOST:
+        _lines.append(_line(level, message))
+    else:
+        _dropped += 1
+    # Whoever finds another thread writing leaves the line to it: threads that queue up for stderr, each giving up the
+    # interpreter to do so, would halve what a busy agent can answer.
+    if not _lines or not _writing.acquire(False):
+        return
+    if not _takes_more(stream):
+        try:
+            # It waits instead of a handler, or of the event loop.
+            Thread(target=_write_all, args=(stream,), name="agentcore-log", daemon=True).start()
+            return
+        except RuntimeError:
+            # No thread can be started any more.
+            pass
+    _write_all(stream)
+
+
+def _line(level: int, message: str) -> str:
     invocation = current.get(None)
     ids = ""
     if invocation is not None:
         ids = f', "requestId": {quoted(invocation.request_id)}'
         if invocation.session_id:
             ids += f', "sessionId": {quoted(invocation.session_id)}'
-    _lines.append(
+    return (
         f'{{"timestamp": "{timestamp(time.time())}", "level": "{_LEVEL_NAMES[level]}", '
         f'"message": {quoted(message)}, "logger": "{NAME}"{ids}}}\n'
     )
-    # Whoever finds another thread writing leaves the line to it: threads that queue up for stderr, each giving up the
-    # interpreter to do so, would halve what a busy agent can answer.
-    while _lines and _writing.acquire(False):
+
+
+def _takes_more(stream: Any) -> bool:
+    """Returns whether a batch can be written without waiting for whoever reads it."""
+    global _poll
+    try:
+        number = stream.fileno()
+        if _poll is None or _poll[0] != number:
+            from select import POLLOUT, poll
+
+            _poll = number, poll()
+            _poll[1].register(number, POLLOUT)
+        return bool(_poll[1].poll(0))
+    except (OSError, ValueError, AttributeError):
+        # It is no file, or it is closed: nothing waits there.
+        return True
+
+
+def _write_all(stream: Any) -> None:
+    """Writes what there is. Whoever calls it holds `_writing`, which is let go."""
+    global _dropped
+    is_first = True
+    # Once more: others may have left lines to this thread to the last moment.
+    while is_first or (_lines and _writing.acquire(False)):
+        is_first = False
         try:
-            _write_lines(stream)
+            while _lines:
+                _write_lines(stream)
+            if _dropped:
+                count, _dropped = _dropped, 0
+                note = f"{count} log lines were dropped, because stderr was not read"
+                # Of no request.
+                _lines.append(Context().run(_line, WARNING, note))
+                _write_lines(stream)
         finally:
             _writing.release()
 
 
 def _start_again() -> None:
     # In a forked child: the lines are the parent's, and the thread that held the lock is not here.
-    global _writing
+    global _dropped, _poll, _writing
     _writing = Lock()
     _lines.clear()
+    _dropped = 0
+    _poll = None
 
 
 def _write_lines(stream: Any) -> None:
@@ -134,7 +191,7 @@ def _write_lines(stream: Any) -> None:
         while len(batch) < _BATCH:
             batch += _lines.popleft()
     except IndexError:
-        # Another thread has taken the rest, or there was none.
+        # That was the last one.
         pass
     try:
         stream.write(batch)
