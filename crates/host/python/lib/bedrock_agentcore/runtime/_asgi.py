@@ -13,7 +13,7 @@ from time import perf_counter
 from . import _log
 from ._answer import STREAMS, AsyncGenerator, Exchange, error_body, error_event, is_response
 from ._invocation import current
-from ._request import Request
+from ._request import received
 from ._runner import Gone, Runner, Threaded, pump, send_itself
 from ._scope import invocation_of, path_in, url_of
 from ._values import BadPayload, compact, decode, encode
@@ -228,7 +228,7 @@ class _Exchange(Exchange):
         context = None
         if handler.context:
             context = RequestContext._of(self.invocation)
-            context.request = Request(self._scope, self.body)
+            context.request = received(self._scope, self.body)
         return handler.call(self.payload, context)
 
     def result(self, value: Any) -> Answer:

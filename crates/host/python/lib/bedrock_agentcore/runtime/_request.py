@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ._scope import url_of
+import sys
+
+from ._scope import base_url_of, url_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, AsyncIterator, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+    from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
     from ._scope import Scope
 
@@ -15,6 +17,14 @@ if TYPE_CHECKING:
 
         host: str
         port: int
+
+
+def received(scope: Scope, body: Optional[bytes]) -> Any:
+    """Returns the object that a handler is given: Starlette's, if the agent has imported it."""
+    starlette = sys.modules.get("starlette.requests")
+    if starlette is None:
+        return Request(scope, body)
+    return starlette.Request(scope, _receive(body or b""))
 
 
 class Headers:
@@ -197,6 +207,7 @@ class Connection:
     if TYPE_CHECKING:
         app: Any
         auth: Any
+        base_url: URL
         client: Optional[Address]
         cookies: Dict[str, str]
         headers: Headers
@@ -237,8 +248,26 @@ class Request(Connection):
             yield self._body
         yield b""
 
+    async def is_disconnected(self) -> bool:
+        """Returns `False`: a caller who leaves ends a stream without its asking, and nothing else."""
+        return False
+
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url}>"
+
+
+def _receive(body: bytes) -> Callable[[], Awaitable[Dict[str, Any]]]:
+    left = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Dict[str, Any]:
+        if left:
+            return left.pop()
+        from asyncio import Event
+
+        await Event().wait()
+        return {"type": "http.disconnect"}
+
+    return receive
 
 
 def _headers(scope: Scope) -> Headers:
@@ -284,6 +313,7 @@ def _of_middleware(name: str) -> Any:
 _PARTS = {
     "app": lambda scope: scope.get("app"),
     "auth": _of_middleware("auth"),
+    "base_url": lambda scope: URL(base_url_of(scope)),
     "client": _client,
     "cookies": _cookies,
     "headers": _headers,
