@@ -83,6 +83,14 @@ class OfARequest(unittest.TestCase):
         self.assertEqual(found.state.user, "me")
         self.assertFalse(asyncio.run(found.is_disconnected()))
 
+    def test_its_parts_are_those_of_starlettes(self):
+        cookie = 'a=1; b="q"; c="x\\"y\\\\z\\054"; d'
+        headers = [["host", "A.Example:80"], ["cookie", cookie]]
+        found = RequestContext._of(Invocation("r1", None, headers, {"target": "/invocations?a=1&b=%20&a=2"})).request
+        self.assertEqual(found.cookies, {"a": "1", "b": "q", "c": 'x"y\\z,', "": "d"})
+        self.assertEqual((found.url.hostname, found.url.netloc), ("a.example", "A.Example:80"))
+        self.assertEqual(str(found.query_params), "a=1&b=+&a=2")
+
     def test_a_host_that_is_none_is_not_in_the_url(self):
         for host in ("a b", "a.example/x?", "", "é"):
             self.assertEqual(RequestContext._of(request([["host", host]])).request.url, "http://localhost/invocations")

@@ -100,6 +100,11 @@ class QueryParams(dict):  # type: ignore[type-arg]
         """Returns the pairs, repeated names as often as they came."""
         return list(self._pairs)
 
+    def __str__(self) -> str:
+        from urllib.parse import urlencode
+
+        return urlencode(self._pairs)
+
 
 class URL(str):
     """The URL of a request: a string with its parts."""
@@ -131,9 +136,9 @@ class URL(str):
 
     @property
     def hostname(self) -> str:
-        """The host without the port."""
+        """The host without the port, in lower case."""
         host, colon, port = self.netloc.rpartition(":")
-        return (host if colon and port.isdigit() else self.netloc).strip("[]")
+        return (host if colon and port.isdigit() else self.netloc).strip("[]").lower()
 
     @property
     def port(self) -> Optional[int]:
@@ -289,8 +294,17 @@ def _cookies(scope: Scope) -> Dict[str, str]:
             key, is_pair, text = entry.partition("=")
             key, text = (key.strip(), text.strip()) if is_pair else ("", entry.strip())
             if key or text:
-                found[key] = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+                found[key] = _unquoted(text) if len(text) > 1 and text[0] == text[-1] == '"' else text
     return found
+
+
+def _unquoted(text: str) -> str:
+    text = text[1:-1]
+    if "\\" not in text:
+        return text
+    from re import sub
+
+    return sub(r"\\([0-3][0-7][0-7]|.)", lambda found: chr(int(found[1], 8)) if len(found[1]) > 1 else found[1], text)
 
 
 def _client(scope: Scope) -> Any:
