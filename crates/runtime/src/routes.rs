@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HOST, LOCATION, RETRY_AFTER};
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, percent_decode_str, utf8_percent_encode};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -231,22 +232,26 @@ fn not_allowed(allow: HeaderValue) -> Response<AnswerBody> {
     response
 }
 
-/// Sends the caller to the path without the slash, by an absolute address as the reference does.
+/// Sends the caller to the path without the slash, by an absolute address as the reference does; a `Host` that is none is
+/// not repeated.
 fn redirect<B>(request: &Request<B>, path: &str) -> Response<AnswerBody> {
-    let mut target = Vec::new();
-    if let Some(host) = request.headers().get(HOST) {
-        target.extend_from_slice(b"http://");
-        target.extend_from_slice(host.as_bytes());
-    }
-    target.extend_from_slice(path.as_bytes());
-    if let Some(query) = request.uri().query() {
-        target.push(b'?');
-        target.extend_from_slice(query.as_bytes());
+    let host = request.headers().get(HOST).map(HeaderValue::as_bytes);
+    let host = host.and_then(|host| Authority::try_from(host).ok());
+    let host = host.filter(|host| !host.as_str().contains('@'));
+    let mut target = host.map_or_else(String::new, |host| format!("http://{host}"));
+    target.push_str(path);
+    if let Some(query) = request.uri().query().filter(|query| !query.is_empty()) {
+        target.push('?');
+        // Raw bytes beyond ASCII would be no text in a header.
+        target.extend(utf8_percent_encode(query, &AsciiSet::EMPTY));
     }
     let mut response = Response::new(AnswerBody::Full(None));
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-    if let Ok(target) = HeaderValue::from_bytes(&target) {
-        response.headers_mut().insert(LOCATION, target);
+    let headers = response.headers_mut();
+    // Said outright, so that HEAD says it too.
+    headers.insert(CONTENT_LENGTH, 0.into());
+    if let Ok(target) = HeaderValue::try_from(target) {
+        headers.insert(LOCATION, target);
     }
     response
 }

@@ -97,11 +97,35 @@ async fn a_trailing_slash_is_redirected() {
         ),
         (Method::GET, "/ping//", "http://agent.test:8080/ping"),
         (Method::GET, "/%70ing%2F", "http://agent.test:8080/ping"),
+        (Method::GET, "/ping/?", "http://agent.test:8080/ping"),
+        (
+            Method::GET,
+            "/ping/?a=é",
+            "http://agent.test:8080/ping?a=%C3%A9",
+        ),
+        (Method::HEAD, "/ping/", "http://agent.test:8080/ping"),
     ] {
         let answer = request(echo().router(), method, path).await;
         assert_eq!(answer.status, 307);
         assert_eq!(answer.header("location"), Some(location));
+        assert_eq!(answer.header("content-length"), Some("0"));
         assert_eq!(answer.body, "");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_repeats_no_host_that_is_none() {
+    for (host, location) in [
+        ("[::1]:8080", "http://[::1]:8080/ping"),
+        ("", "/ping"),
+        ("agent.test/elsewhere?", "/ping"),
+        ("agent test", "/ping"),
+        ("somebody@agent.test", "/ping"),
+    ] {
+        let asked = http::Request::get("/ping/").header("host", host);
+        let asked = asked.body(Body::empty()).unwrap();
+        let answer = send(echo().router(), asked).await;
+        assert_eq!(answer.header("location"), Some(location), "{host}");
     }
 }
 

@@ -232,7 +232,7 @@ class Tasks(unittest.TestCase):
         for function in (lambda: 0, generator):
             with self.assertRaisesRegex(ValueError, "@async_task can only be applied to async functions"):
                 self.app.async_task(function)
-        self.assertTrue(self.app.async_task(functools.partial(_endless)))
+        self.assertEqual(self.app.async_task(functools.partial(_endless)).__name__, "_endless")
 
     def test_tasks_from_many_threads_are_all_counted(self):
         def work():

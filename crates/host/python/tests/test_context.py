@@ -1,5 +1,6 @@
 """The context of a request, and which headers are in it."""
 
+import asyncio
 import contextvars
 import copy
 import pickle
@@ -77,8 +78,22 @@ class OfARequest(unittest.TestCase):
         self.assertIn("HOST", found.headers)
         self.assertEqual(found.url, "http://127.0.0.1:8080/invocations")
         self.assertEqual((found.url.path, found.url.hostname, found.url.port), ("/invocations", "127.0.0.1", 8080))
+        self.assertEqual(found.base_url, "http://127.0.0.1:8080/")
         found.state.user = "me"
         self.assertEqual(found.state.user, "me")
+        self.assertFalse(asyncio.run(found.is_disconnected()))
+
+    def test_its_parts_are_those_of_starlettes(self):
+        cookie = 'a=1; b="q"; c="x\\"y\\\\z\\054"; d'
+        headers = [["host", "A.Example:80"], ["cookie", cookie]]
+        found = RequestContext._of(Invocation("r1", None, headers, {"target": "/invocations?a=1&b=%20&a=2"})).request
+        self.assertEqual(found.cookies, {"a": "1", "b": "q", "c": 'x"y\\z,', "": "d"})
+        self.assertEqual((found.url.hostname, found.url.netloc), ("a.example", "A.Example:80"))
+        self.assertEqual(str(found.query_params), "a=1&b=+&a=2")
+
+    def test_a_host_that_is_none_is_not_in_the_url(self):
+        for host in ("a b", "a.example/x?", "", "é"):
+            self.assertEqual(RequestContext._of(request([["host", host]])).request.url, "http://localhost/invocations")
 
     def test_fields_can_be_set(self):
         context = RequestContext._of(request())
@@ -86,6 +101,10 @@ class OfARequest(unittest.TestCase):
         context.request_headers = {"a": "b"}
         self.assertEqual(context, RequestContext(session_id="other", request_headers={"a": "b"}))
         self.assertEqual(context.model_dump()["session_id"], "other")
+        self.assertEqual(context.model_dump(include={"session_id", "request"}, exclude={"request"}), {"session_id": "other"})
+        self.assertEqual(RequestContext("s").model_dump(mode="json", exclude_none=True), {"session_id": "s"})
+        copied = context.model_copy(update={"session_id": "third"})
+        self.assertEqual((copied.session_id, copied.request_headers, context.session_id), ("third", {"a": "b"}, "other"))
         with self.assertRaises(AttributeError):
             context.unknown = 1
         with self.assertRaisesRegex(AttributeError, "unknown"):

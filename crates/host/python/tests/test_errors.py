@@ -107,6 +107,18 @@ DEF invoke(payload): raise HTTPException(*payload)
                 self.assertEqual(found, (401, b'{"error":"who"}', {"www-authenticate": "Bearer"}))
                 self.assertRegex(worker.line(0)["message"], r"^HTTP 422 \(\d\.\d{3}s\): bad$")
 
+    def test_an_error_of_a_client_with_a_status_is_an_error_of_the_agent(self):
+        body = """
+class APIStatusError(Exception):
+    status_code, detail = 401, "the model's own refusal"
+@app.entrypoint
+DEF invoke(payload): raise APIStatusError("no key")
+"""
+        for source in both(body):
+            with Worker(source) as worker:
+                expected = {"status": 500, "error": "no key", "error_type": "APIStatusError", "details": None}
+                self.assertEqual(worker.error(1), expected)
+
     def response(self, worker, payload):
         kind, frame = worker.answer(payload)
         self.assertEqual(kind, RESPONSE)
@@ -165,6 +177,21 @@ DEF invoke(payload): return {0: Response, 1: Streaming}[payload]() if payload < 
                 expected = [(HEAD, head), (CHUNK, b"a"), (CHUNK, b"b"), (END, b"")]
                 self.assertEqual(worker.invoke(1).all(), expected)
                 wait_until(lambda: worker.result(2) == "[1, 1]")
+
+    def test_a_value_that_answers_to_every_name_is_no_response(self):
+        body = """
+class Attributes(dict):
+    def __getattr__(self, name): return self[name]
+class Proxy:
+    def __call__(self): pass
+    def __getattr__(self, name): raise LookupError(name)
+    def __str__(self): return "a proxy"
+@app.entrypoint
+DEF invoke(payload): return Attributes(a=1) if payload else Proxy()
+"""
+        for source in both(body):
+            with Worker(source) as worker:
+                self.assertEqual([worker.result(1), worker.result(0)], ['{"a": 1}', '"a proxy"'])
 
     def test_a_body_that_is_no_json_is_refused(self):
         for source in both("@app.entrypoint\nDEF invoke(payload): return payload"):

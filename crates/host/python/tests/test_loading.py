@@ -265,6 +265,35 @@ class Failing(unittest.TestCase):
         _, _, printed, _ = self.failure("import sys\nsys.exit('set KEY first')\n")
         self.assertEqual(printed, "set KEY first\n")
 
+    def test_a_server_that_the_file_starts_for_its_app_is_refused_at_its_start(self):
+        # As far as uvicorn goes with an app that cannot be started.
+        uvicorn = """
+import asyncio, sys, threading
+
+async def startup(app):
+    async def receive():
+        return {"type": "lifespan.startup"}
+
+    async def send(message):
+        if message["type"] == "lifespan.startup.failed":
+            print(message["message"], file=sys.stderr)
+            sys.exit(3)
+
+    await app({"type": "lifespan", "state": {}}, receive, send)
+
+def run(app):
+    asyncio.run(startup(app))
+"""
+        files = {"uvicorn.py": uvicorn}
+        _, error, printed, _ = self.failure(APP + "import uvicorn\nuvicorn.run(app)\n", files=files)
+        self.assertIn("exit status 3", error)
+        self.assertIn("`app.run()`", printed)
+        beside = "import threading, uvicorn\nother = BedrockAgentCoreApp(lifespan=uvicorn.lifespan)\n"
+        beside += "server = threading.Thread(target=uvicorn.run, args=(other,))\nserver.start()\nserver.join()\n"
+        lifespan = "\nasync def lifespan(app):\n    print('up', flush=True)\n    yield\n"
+        with Worker(agent(beside + "answer = str"), files={"uvicorn.py": uvicorn + lifespan}) as worker:
+            self.assertEqual((worker.result(1), worker.stdout()), ('"1"', "up\n"))
+
     def test_threads_of_a_failed_file_do_not_keep_the_worker(self):
         source = "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\n1 / 0\n"
         self.assertEqual(self.failure(source)[3], 1)

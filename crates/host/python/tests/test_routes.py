@@ -378,6 +378,22 @@ class OverFrames(unittest.TestCase):
                 wait_until(lambda worker=worker: worker.stdout() == "closed\n")
                 self.assertEqual([line for line in worker.log() if line["level"] == "ERROR"], [])
 
+    def test_the_request_is_starlettes_where_that_is_imported(self):
+        body = """
+import starlette.requests
+@app.entrypoint
+DEF invoke(payload, context):
+    request = context.request
+    url = request.url.include_query_params(b=2)
+    return [isinstance(request, starlette.requests.Request), str(request.base_url), str(url), BODY]
+"""
+        plain, later = both(body)
+        for source, read in ((plain, "None"), (later, "[await request.json(), await request.is_disconnected()]")):
+            with Worker(source.replace("BODY", read)) as worker:
+                told = json.loads(worker.result({"a": 1}, headers=[("host", "a.example")]))
+                urls = ["http://a.example/", "http://a.example/invocations?b=2"]
+                self.assertEqual(told, [True, *urls, None if read == "None" else [{"a": 1}, False]])
+
     def test_a_lifespan_may_still_add_routes(self):
         body = """
 import contextlib

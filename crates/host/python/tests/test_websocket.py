@@ -237,6 +237,22 @@ print("left")
             # A close has room for 123 bytes.
             self.assertEqual(socket.closed(), (4001, "é" * 61))
 
+    def test_a_code_that_cannot_be_sent_is_a_failure(self):
+        source = handling("await websocket.accept()\nawait websocket.close(int(websocket.query_params['code']), 'why')")
+        with Worker(source) as worker:
+            for code in (0, 999, 1005, 1016, 2999, 5000, 70000):
+                socket = worker.open(f"/ws?code={code}")
+                socket.accepted()
+                self.assertEqual(socket.closed(), (1011, "why"))
+            self.assertIn("with code 0:", worker.line(0)["message"])
+
+    def test_a_text_that_is_none_is_an_error(self):
+        with Worker(handling("await websocket.accept()\nawait websocket.send_text('a\\ud800')")) as worker:
+            socket = worker.open()
+            socket.accepted()
+            self.assertEqual(socket.closed(), (1011, ""))
+            self.assertEqual(worker.line(0)["errorType"], "UnicodeEncodeError")
+
     def test_a_handler_that_fails_closes_with_1011(self):
         with Worker(handling("await websocket.accept()\nraise ValueError('no')")) as worker:
             socket = worker.open()

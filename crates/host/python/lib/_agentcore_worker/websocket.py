@@ -124,7 +124,8 @@ class Connection(Running):
         elif kind == "websocket.send":
             await self._send_message(message)
         elif kind == "websocket.close":
-            self._close(message.get("code") or 1000, message.get("reason") or "")
+            code = message.get("code")
+            self._close(1000 if code is None else code, message.get("reason") or "")
         else:
             raise RuntimeError(f"`{kind}` is no message of a WebSocket connection")
 
@@ -141,7 +142,7 @@ class Connection(Running):
             raise RuntimeError("a message comes before `accept()`")
         text = message.get("text")
         if text is not None:
-            data = b"\0" + text.encode("utf-8", "replace")
+            data = b"\0" + text.encode("utf-8")
         else:
             data = b"\1" + bytes(message["bytes"])
         if len(data) > MAX_PAYLOAD:
@@ -152,6 +153,9 @@ class Connection(Running):
             raise OSError("the client has closed the connection") from None
 
     def _close(self, code: int, reason: str) -> None:
+        if not _may_be_sent(code):
+            _log.emit(_log.ERROR, f"A WebSocket connection cannot be closed with code {code}: it is closed with 1011")
+            code = 1011
         cut = reason.encode("utf-8", "replace")[:_MAX_REASON].decode("utf-8", "ignore")
         self._disconnect(code, cut)
         self._end(CLOSE, code.to_bytes(2, "big") + cut.encode())
@@ -186,6 +190,11 @@ class Connection(Running):
             error = RuntimeError("the WebSocket handler returned without `accept()`")
             _log.emit(_log.ERROR, str(error))
         self._end(*error_reply(500, said(error), type(error).__name__))
+
+
+def _may_be_sent(code: int) -> bool:
+    # The others are kept for what is not in a frame, or for nobody yet.
+    return 3000 <= code <= 4999 or 1000 <= code <= 1003 or 1007 <= code <= 1014
 
 
 def _subprotocols(invocation: Invocation) -> List[str]:

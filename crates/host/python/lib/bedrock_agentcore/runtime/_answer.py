@@ -111,9 +111,10 @@ class Exchange:
 
     def failure(self, error: BaseException) -> Any:
         """Returns the answer for what a handler raised."""
-        status, detail = getattr(error, "status_code", None), getattr(error, "detail", _MISSING)
-        if isinstance(status, int) and 200 <= status <= 599 and detail is not _MISSING:
-            return self._http_error(error, int(status), detail)
+        if any(kind.__name__ == "HTTPException" for kind in type(error).__mro__):
+            status, detail = getattr(error, "status_code", None), getattr(error, "detail", _MISSING)
+            if isinstance(status, int) and 200 <= status <= 599 and detail is not _MISSING:
+                return self._http_error(error, int(status), detail)
         _log.emit(_ERROR, f"Invocation failed ({self.elapsed():.3f}s)", error)
         return self.error(500, said(error), type(error).__name__)
 
@@ -167,13 +168,14 @@ def prepared(function: Callable[..., Any]) -> Handler:
 
 def is_response(value: Any) -> bool:
     """Returns whether a value has the shape of Starlette's responses: an ASGI application with a head."""
-    status = getattr(value, "status_code", None)
-    return (
-        isinstance(status, int)
-        and 200 <= status <= 599
-        and isinstance(getattr(value, "raw_headers", None), list)
-        and callable(value)
-    )
+    if not callable(value):
+        return False
+    try:
+        status, headers = value.status_code, value.raw_headers
+    except Exception:
+        # What is no attribute of it; a proxy may say so in any way.
+        return False
+    return isinstance(status, int) and 200 <= status <= 599 and isinstance(headers, list)
 
 
 def has_body(response: Any) -> bool:

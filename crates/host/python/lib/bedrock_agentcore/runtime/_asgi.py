@@ -13,7 +13,7 @@ from time import perf_counter
 from . import _log
 from ._answer import STREAMS, AsyncGenerator, Exchange, error_body, error_event, is_response
 from ._invocation import current
-from ._request import Request
+from ._request import received
 from ._runner import Gone, Runner, Threaded, pump, send_itself
 from ._scope import invocation_of, path_in, url_of
 from ._values import BadPayload, compact, decode, encode
@@ -40,10 +40,18 @@ _JSON = b"application/json"
 _EVENTS = b"text/event-stream; charset=utf-8"
 # What `Allow` says where another method is wanted.
 _METHODS = {"/invocations": ("POST",), "/ping": ("HEAD", "GET")}
+_ANOTHER_SERVER = (
+    "The file serves its app with a server of its own, and never comes to its end: the native engine serves the app that "
+    "has `app.run()` instead, or none"
+)
 
 
 async def serve(app: BedrockAgentCoreApp, scope: Scope, receive: Receive, send: Send) -> None:
     """Answers one connection, or speaks the lifespan protocol, as a server asks for it."""
+    if scope["type"] == "lifespan" and _holds_up_the_start():
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": _ANOTHER_SERVER})
+        return
     if app._starlette is not None:
         await app._starlette(scope, receive, send)
         return
@@ -69,6 +77,16 @@ async def serve(app: BedrockAgentCoreApp, scope: Scope, receive: Receive, send: 
         await Ping(app)(scope, receive, send)
     else:
         await Invocations(app)(scope, receive, send)
+
+
+def _holds_up_the_start() -> bool:
+    # In a thread the file goes on: that server is one more.
+    from threading import current_thread, main_thread
+
+    from . import app as app_module
+
+    worker = app_module._worker
+    return worker is not None and not worker.is_serving() and current_thread() is main_thread()
 
 
 class _Endpoint:
@@ -228,7 +246,7 @@ class _Exchange(Exchange):
         context = None
         if handler.context:
             context = RequestContext._of(self.invocation)
-            context.request = Request(self._scope, self.body)
+            context.request = received(self._scope, self.body)
         return handler.call(self.payload, context)
 
     def result(self, value: Any) -> Answer:

@@ -12,7 +12,7 @@ from functools import wraps
 from threading import Lock
 
 from . import _log
-from ._handler import is_async, is_coroutine_function
+from ._handler import is_async, is_coroutine_function, name_of
 from ._private import Private
 from .models import PingStatus
 
@@ -49,7 +49,7 @@ class Health(Private):
         """Makes the agent busy while a call of this coroutine function runs."""
         if not is_coroutine_function(func):
             raise ValueError("@async_task can only be applied to async functions")
-        name = getattr(func, "__name__", None) or type(func).__name__
+        name = name_of(func)
 
         @wraps(func)
         async def tracked(*args: Any, **kwargs: Any) -> Any:
@@ -68,6 +68,7 @@ class Health(Private):
             finally:
                 self.complete_async_task(task_id)
 
+        tracked.__name__ = name
         return tracked  # type: ignore[return-value]
 
     def add_async_task(self, name: str, metadata: Optional[Dict[str, Any]] = None) -> int:

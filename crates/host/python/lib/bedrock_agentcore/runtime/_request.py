@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ._scope import url_of
+import sys
+
+from ._scope import base_url_of, url_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, AsyncIterator, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+    from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
     from ._scope import Scope
 
@@ -15,6 +17,14 @@ if TYPE_CHECKING:
 
         host: str
         port: int
+
+
+def received(scope: Scope, body: Optional[bytes]) -> Any:
+    """Returns the object that a handler is given: Starlette's, if the agent has imported it."""
+    starlette = sys.modules.get("starlette.requests")
+    if starlette is None:
+        return Request(scope, body)
+    return starlette.Request(scope, _receive(body or b""))
 
 
 class Headers:
@@ -90,6 +100,11 @@ class QueryParams(dict):  # type: ignore[type-arg]
         """Returns the pairs, repeated names as often as they came."""
         return list(self._pairs)
 
+    def __str__(self) -> str:
+        from urllib.parse import urlencode
+
+        return urlencode(self._pairs)
+
 
 class URL(str):
     """The URL of a request: a string with its parts."""
@@ -121,9 +136,9 @@ class URL(str):
 
     @property
     def hostname(self) -> str:
-        """The host without the port."""
+        """The host without the port, in lower case."""
         host, colon, port = self.netloc.rpartition(":")
-        return (host if colon and port.isdigit() else self.netloc).strip("[]")
+        return (host if colon and port.isdigit() else self.netloc).strip("[]").lower()
 
     @property
     def port(self) -> Optional[int]:
@@ -197,6 +212,7 @@ class Connection:
     if TYPE_CHECKING:
         app: Any
         auth: Any
+        base_url: URL
         client: Optional[Address]
         cookies: Dict[str, str]
         headers: Headers
@@ -237,8 +253,26 @@ class Request(Connection):
             yield self._body
         yield b""
 
+    async def is_disconnected(self) -> bool:
+        """Returns `False`: a caller who leaves ends a stream without its asking, and nothing else."""
+        return False
+
     def __repr__(self) -> str:
         return f"<Request {self.method} {self.url}>"
+
+
+def _receive(body: bytes) -> Callable[[], Awaitable[Dict[str, Any]]]:
+    left = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Dict[str, Any]:
+        if left:
+            return left.pop()
+        from asyncio import Event
+
+        await Event().wait()
+        return {"type": "http.disconnect"}
+
+    return receive
 
 
 def _headers(scope: Scope) -> Headers:
@@ -260,8 +294,17 @@ def _cookies(scope: Scope) -> Dict[str, str]:
             key, is_pair, text = entry.partition("=")
             key, text = (key.strip(), text.strip()) if is_pair else ("", entry.strip())
             if key or text:
-                found[key] = text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text
+                found[key] = _unquoted(text) if len(text) > 1 and text[0] == text[-1] == '"' else text
     return found
+
+
+def _unquoted(text: str) -> str:
+    text = text[1:-1]
+    if "\\" not in text:
+        return text
+    from re import sub
+
+    return sub(r"\\([0-3][0-7][0-7]|.)", lambda found: chr(int(found[1], 8)) if len(found[1]) > 1 else found[1], text)
 
 
 def _client(scope: Scope) -> Any:
@@ -284,6 +327,7 @@ def _of_middleware(name: str) -> Any:
 _PARTS = {
     "app": lambda scope: scope.get("app"),
     "auth": _of_middleware("auth"),
+    "base_url": lambda scope: URL(base_url_of(scope)),
     "client": _client,
     "cookies": _cookies,
     "headers": _headers,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 DESCRIBED = "agentcore.invocation"
 _REQUEST_ID_HEADER = REQUEST_ID_HEADER.lower()
 _SESSION_HEADER = SESSION_HEADER.lower()
+_HOST = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_~%!$&'()*+,;=:[]")
 
 # What every scope that is made here has: in a worker, the app it serves and the state that its lifespan has yielded.
 common: Scope = {}
@@ -73,15 +74,29 @@ def path_in(scope: Scope) -> str:
 
 def url_of(scope: Scope) -> str:
     """Returns the URL of a request."""
-    scheme = scope.get("scheme", "http")
     query = scope.get("query_string", b"").decode("latin-1")
-    path = scope["path"].replace("?", "%3F").replace("#", "%23")
-    return f"{scheme}://{_host(scope, scheme)}{path}{'?' if query else ''}{query}"
+    return f"{_origin(scope)}{_escaped(scope['path'])}{'?' if query else ''}{query}"
+
+
+def base_url_of(scope: Scope) -> str:
+    """Returns the URL of the place where the app is mounted, with a slash at its end."""
+    root: str = scope.get("app_root_path") or scope.get("root_path") or ""
+    return f"{_origin(scope)}{_escaped(root.rstrip('/'))}/"
+
+
+def _origin(scope: Scope) -> str:
+    scheme = scope.get("scheme", "http")
+    return f"{scheme}://{_host(scope, scheme)}"
+
+
+def _escaped(path: str) -> str:
+    return path.replace("?", "%3F").replace("#", "%23")
 
 
 def _host(scope: Scope, scheme: str) -> str:
     for name, value in scope["headers"]:
-        if name == b"host" and value:
+        # What could move the path or hide another host is no host.
+        if name == b"host" and value and _HOST.issuperset(value):
             host: str = value.decode("latin-1")
             return host
     server = scope.get("server")

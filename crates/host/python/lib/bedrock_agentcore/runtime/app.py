@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     class _Worker(Protocol):
         def run(self, app: BedrockAgentCoreApp) -> None: ...
 
+        def is_serving(self) -> bool: ...
+
 
 # The worker that this process is, if it is one; set before the agent's code runs.
 _worker: Optional[_Worker] = None

@@ -14,7 +14,7 @@ from .models import BAGGAGE_KEY_EXPERIMENT_ARN, BAGGAGE_KEY_EXPERIMENT_VARIANT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Dict, Optional, Tuple, TypeVar
+    from typing import Any, Callable, Container, Dict, Mapping, Optional, Tuple, TypeVar
 
     T = TypeVar("T")
     F = TypeVar("F", bound=Callable[..., Any])
@@ -68,16 +68,29 @@ class RequestContext:
                 self.request_headers = self._invocation.request_headers
                 return self.request_headers
             if name == "request":
-                from ._request import Request
+                from ._request import received
                 from ._scope import scope_of
 
-                self.request = Request(scope_of(self._invocation), self._body)
+                self.request = received(scope_of(self._invocation), self._body)
                 return self.request
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    def model_dump(self) -> Dict[str, Any]:
-        """Returns the fields as a dictionary."""
-        return {name: getattr(self, name) for name in _FIELDS}
+    def model_dump(
+        self,
+        *,
+        include: Optional[Container[str]] = None,
+        exclude: Optional[Container[str]] = None,
+        exclude_none: bool = False,
+        **_: Any,
+    ) -> Dict[str, Any]:
+        """Returns the fields as a dictionary, or some of them."""
+        names = [name for name in _FIELDS if (include is None or name in include) and name not in (exclude or ())]
+        fields = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in fields.items() if not (exclude_none and value is None)}
+
+    def model_copy(self, *, update: Optional[Mapping[str, Any]] = None, deep: bool = False) -> RequestContext:
+        """Returns another context with these fields, but for those that `update` names."""
+        return RequestContext(**{**self.model_dump(), **(update or {})})
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RequestContext):
