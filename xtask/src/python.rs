@@ -18,6 +18,16 @@ pub(crate) fn with_peers() -> Result<PathBuf> {
     environment("python-peers", what, &[list])
 }
 
+/// The same for robyn, which measurements compare with and nothing else does.
+pub(crate) fn with_robyn() -> Result<PathBuf> {
+    let list = root().join("xtask/python-robyn.txt");
+    environment(
+        "python-robyn",
+        "robyn, which measurements compare with",
+        &[list],
+    )
+}
+
 /// The same for what the examples with a framework require, all in one environment: most of it they have in common.
 pub(crate) fn with_frameworks() -> Result<PathBuf> {
     let lists = FRAMEWORKS.map(|it| root().join("examples").join(it).join("requirements.txt"));
