@@ -38,6 +38,11 @@ pub(crate) fn with_frameworks() -> Result<PathBuf> {
     )
 }
 
+/// An interpreter with no packages, which is all that ours needs.
+pub(crate) fn alone() -> Result<PathBuf> {
+    environment("python-alone", "a Python without packages", &[])
+}
+
 /// The interpreter of the environment `name`, with the packages of the requirements files `lists`.
 fn environment(name: &str, what: &str, lists: &[PathBuf]) -> Result<PathBuf> {
     let folder = target_dir()?.join(name);
@@ -56,11 +61,13 @@ fn environment(name: &str, what: &str, lists: &[PathBuf]) -> Result<PathBuf> {
         .words("-m venv --clear")
         .args([&folder])
         .run()?;
-    let install = Cmd::new(&python).words("-m pip install --quiet --disable-pip-version-check");
-    let install = lists
-        .iter()
-        .fold(install, |it, list| it.words("-r").args([list]));
-    install.run()?;
+    if !lists.is_empty() {
+        let install = Cmd::new(&python).words("-m pip install --quiet --disable-pip-version-check");
+        let install = lists
+            .iter()
+            .fold(install, |it, list| it.words("-r").args([list]));
+        install.run()?;
+    }
     fs::write(&stamp, requirements)?;
     Ok(python)
 }

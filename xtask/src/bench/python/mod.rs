@@ -116,7 +116,10 @@ impl fmt::Display for Handler {
 /// The programs and interpreters that serve the agent.
 struct Place<'a> {
     bench: &'a Bench,
+    /// The interpreter of ours: it has no packages.
     python: PathBuf,
+    /// The interpreter that has the official SDK.
+    sdk: PathBuf,
     /// The interpreter that has robyn, or why there is none.
     robyn: std::result::Result<PathBuf, String>,
     /// Where our programs unpack their Python package.
@@ -127,7 +130,8 @@ impl<'a> Place<'a> {
     fn new(bench: &'a Bench) -> Result<Self> {
         let place = Self {
             bench,
-            python: python::with_peers()?,
+            python: python::alone()?,
+            sdk: python::with_peers()?,
             robyn: python::with_robyn().map_err(|Failed(reason)| reason),
             cache: tempfile::tempdir()?,
         };
@@ -176,7 +180,7 @@ impl<'a> Place<'a> {
                 .args([agent()])
                 .env("PYTHONPATH", self.package()?)
                 .env("AGENTCORE_HOST_BIN", self.bench.program("agentcore-host")?),
-            Who::OfficialSdk => Cmd::new(&self.python).args([agent()]),
+            Who::OfficialSdk => Cmd::new(&self.sdk).args([agent()]),
             Who::Robyn { processes } => {
                 let python = self.robyn.as_ref();
                 let python = python.map_err(|reason| Failed(reason.clone()))?;
