@@ -18,6 +18,16 @@ pub(crate) fn with_peers() -> Result<PathBuf> {
     environment("python-peers", what, &[list])
 }
 
+/// The same for robyn, which measurements compare with and nothing else does.
+pub(crate) fn with_robyn() -> Result<PathBuf> {
+    let list = root().join("xtask/python-robyn.txt");
+    environment(
+        "python-robyn",
+        "robyn, which measurements compare with",
+        &[list],
+    )
+}
+
 /// The same for what the examples with a framework require, all in one environment: most of it they have in common.
 pub(crate) fn with_frameworks() -> Result<PathBuf> {
     let lists = FRAMEWORKS.map(|it| root().join("examples").join(it).join("requirements.txt"));
@@ -26,6 +36,11 @@ pub(crate) fn with_frameworks() -> Result<PathBuf> {
         "the frameworks of the examples",
         &lists,
     )
+}
+
+/// An interpreter with no packages, which is all that ours needs.
+pub(crate) fn alone() -> Result<PathBuf> {
+    environment("python-alone", "a Python without packages", &[])
 }
 
 /// The interpreter of the environment `name`, with the packages of the requirements files `lists`.
@@ -46,11 +61,13 @@ fn environment(name: &str, what: &str, lists: &[PathBuf]) -> Result<PathBuf> {
         .words("-m venv --clear")
         .args([&folder])
         .run()?;
-    let install = Cmd::new(&python).words("-m pip install --quiet --disable-pip-version-check");
-    let install = lists
-        .iter()
-        .fold(install, |it, list| it.words("-r").args([list]));
-    install.run()?;
+    if !lists.is_empty() {
+        let install = Cmd::new(&python).words("-m pip install --quiet --disable-pip-version-check");
+        let install = lists
+            .iter()
+            .fold(install, |it, list| it.words("-r").args([list]));
+        install.run()?;
+    }
     fs::write(&stamp, requirements)?;
     Ok(python)
 }

@@ -78,5 +78,5 @@ fn request(target: &Target, session: Option<&str>) -> Result<Request<Full<Bytes>
     if let Some(session) = session {
         request = request.header(SESSION_ID, session);
     }
-    Ok(request.body(Full::new(Bytes::copy_from_slice(target.body.as_bytes())))?)
+    Ok(request.body(Full::new(target.body.clone()))?)
 }

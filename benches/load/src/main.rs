@@ -14,6 +14,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use bytes::Bytes;
 use clap::{Args, Parser, Subcommand};
 use http::Uri;
 
@@ -50,9 +51,9 @@ struct Target {
     /// Where to send POST requests: plain HTTP
     #[arg(long)]
     url: Uri,
-    /// The JSON text to send
-    #[arg(long)]
-    body: String,
+    /// The JSON text to send, or `@` and the file that holds it
+    #[arg(long, value_parser = body)]
+    body: Bytes,
 }
 
 fn main() -> ExitCode {
@@ -78,6 +79,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// A text as it was typed, or the content of the file whose name follows an `@`.
+fn body(text: &str) -> Result<Bytes, std::io::Error> {
+    match text.strip_prefix('@') {
+        Some(file) => std::fs::read(file).map(Bytes::from),
+        None => Ok(Bytes::copy_from_slice(text.as_bytes())),
+    }
+}
+
 /// The latency that the given part of the requests did not exceed, in milliseconds. `sorted` is sorted.
 fn quantile(sorted: &[Duration], part: f64) -> Result<f64, Failure> {
     #[expect(
@@ -89,4 +98,25 @@ fn quantile(sorted: &[Duration], part: f64) -> Result<f64, Failure> {
     let index = ((sorted.len() as f64 - 1.0).max(0.0) * part) as usize;
     let latency = sorted.get(index).ok_or("no request ended in time")?;
     Ok(latency.as_secs_f64() * 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_typed_or_read() {
+        assert_eq!(body(r#"{"a": 1}"#).unwrap(), r#"{"a": 1}"#);
+        let manifest = concat!("@", env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        assert!(body(manifest).unwrap().starts_with(b"[package]"));
+        assert!(body("@/no/such/file").is_err());
+    }
+
+    #[test]
+    fn a_quantile_is_one_of_the_latencies() {
+        let sorted = [1, 2, 3, 4].map(Duration::from_millis);
+        assert!((quantile(&sorted, 0.5).unwrap() - 2.0).abs() < 1e-9);
+        assert!((quantile(&sorted, 1.0).unwrap() - 4.0).abs() < 1e-9);
+        assert!(quantile(&[], 0.5).is_err());
+    }
 }

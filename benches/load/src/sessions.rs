@@ -91,7 +91,47 @@ pub(crate) async fn fill(args: FillArgs) -> Result<Value, Failure> {
     Ok(json!({ "requests": args.count }))
 }
 
+/// Sessions that requests are sent in by turns, or none.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    sessions: Vec<String>,
+    next: AtomicUsize,
+}
+
+impl Turns {
+    /// As many sessions as `count` says.
+    pub(crate) fn new(count: usize) -> Self {
+        Self {
+            sessions: (0..count).map(session).collect(),
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// The session for the next request.
+    pub(crate) fn next(&self) -> Option<&str> {
+        let turn = self.next.fetch_add(1, Ordering::Relaxed);
+        let session = self.sessions.get(turn.checked_rem(self.sessions.len())?)?;
+        Some(session)
+    }
+}
+
 /// An id that is long enough for the service, which asks for 33 characters, and that was never used before.
 fn session(number: usize) -> String {
     format!("bench-session-{:0>12}-{number:0>12}", std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_take_turns_and_there_may_be_none() {
+        let turns = Turns::new(2);
+        let taken: Vec<_> = (0..3).filter_map(|_| turns.next()).collect();
+        assert_eq!(taken.len(), 3);
+        assert_eq!(taken[0], taken[2]);
+        assert_ne!(taken[0], taken[1]);
+        assert!(taken.iter().all(|it| it.len() >= 33));
+        assert_eq!(Turns::new(0).next(), None);
+    }
 }

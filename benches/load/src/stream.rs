@@ -18,8 +18,11 @@ pub(crate) struct StreamArgs {
     #[arg(long)]
     events: usize,
     /// How many streams to read; one more is read before them and not counted
+    #[arg(long, required_unless_present = "seconds", conflicts_with = "seconds")]
+    count: Option<usize>,
+    /// How long to begin another stream, instead of a number of them
     #[arg(long)]
-    count: usize,
+    seconds: Option<f64>,
 }
 
 /// Reads the streams, and counts the events of each.
@@ -28,21 +31,25 @@ pub(crate) async fn measure(args: StreamArgs) -> Result<Value, Failure> {
         target,
         events,
         count,
+        seconds,
     } = args;
+    let time = seconds.map(Duration::try_from_secs_f64).transpose()?;
     let mut connection = Connection::open(&target).await?;
     let (mut firsts, mut wholes) = (Vec::new(), Vec::new());
-    for number in 0..=count {
+    read(&mut connection, &target, events).await?;
+    let begun = Instant::now();
+    while count.is_none_or(|it| wholes.len() < it) && time.is_none_or(|it| begun.elapsed() < it) {
         let (first, whole) = read(&mut connection, &target, events).await?;
-        if number > 0 {
-            firsts.push(first);
-            wholes.push(whole);
-        }
+        firsts.push(first);
+        wholes.push(whole);
     }
     firsts.sort_unstable();
-    let whole: Duration = wholes.iter().sum();
+    let (all, whole) = (events * wholes.len(), wholes.iter().sum::<Duration>());
     Ok(json!({
-        "events_per_second": f64::from(u32::try_from(events * count)?) / whole.as_secs_f64(),
+        "streams": wholes.len(),
+        "events_per_second": f64::from(u32::try_from(all)?) / whole.as_secs_f64(),
         "first_event_ms": quantile(&firsts, 0.5)?,
+        "first_event_p99_ms": quantile(&firsts, 0.99)?,
     }))
 }
 

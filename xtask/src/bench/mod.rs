@@ -10,6 +10,8 @@ mod events;
 mod first_byte;
 mod memory;
 mod ping;
+mod processes;
+mod python;
 mod report;
 mod requests;
 mod server;
@@ -53,7 +55,7 @@ pub(crate) struct BenchArgs {
 enum Name {
     /// Start of the command line beside an empty program
     Startup,
-    /// Requests a second of the hello agents
+    /// Requests a second of the Rust hello agent
     Requests,
     /// Events a second of a streaming Rust agent, and its first event
     Events,
@@ -73,23 +75,40 @@ enum Name {
     Context,
     /// A stream of 20,000 events, decoded
     Stream,
+    /// Requests a second of Python agents
+    PythonRequests,
+    /// Streams of Python agents, and their first events
+    PythonStream,
+    /// Pings while Python agents burn CPU
+    PythonPing,
+    /// Start of a Python agent to its first healthy ping
+    PythonStart,
+    /// Memory of Python agents, idle and after load
+    PythonMemory,
+    /// 10 MB there and back
+    PythonBody,
 }
 
 impl Name {
-    /// As it is typed.
-    fn text(self) -> &'static str {
+    fn measure(self, bench: &Bench, report: &mut Report) -> Result<()> {
         match self {
-            Self::Startup => "startup",
-            Self::Requests => "requests",
-            Self::Events => "events",
-            Self::AgentStart => "agent-start",
-            Self::Memory => "memory",
-            Self::Size => "size",
-            Self::Ping => "ping",
-            Self::FirstByte => "first-byte",
-            Self::Container => "container",
-            Self::Context => "context",
-            Self::Stream => "stream",
+            Self::Startup => startup::measure(bench, report),
+            Self::Requests => requests::measure(bench, report),
+            Self::Events => events::measure(bench, report),
+            Self::AgentStart => agent_start::measure(bench, report),
+            Self::Memory => memory::measure(bench, report),
+            Self::Size => size::measure(report),
+            Self::Ping => ping::measure(bench, report),
+            Self::FirstByte => first_byte::measure(bench, report),
+            Self::Container => container::measure(bench, report),
+            Self::Context => context::measure(bench, report),
+            Self::Stream => stream::measure(bench, report),
+            Self::PythonRequests => python::requests(bench, report),
+            Self::PythonStream => python::stream(bench, report),
+            Self::PythonPing => python::ping(bench, report),
+            Self::PythonStart => python::start(bench, report),
+            Self::PythonMemory => python::memory(bench, report),
+            Self::PythonBody => python::body(bench, report),
         }
     }
 }
@@ -154,21 +173,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
     let wanted = |name: &&Name| args.names.is_empty() || args.names.contains(name);
     let mut report = Report::new();
     for &name in Name::value_variants().iter().filter(wanted) {
-        heading(name.text());
-        let measured = match name {
-            Name::Startup => startup::measure(&bench, &mut report),
-            Name::Requests => requests::measure(&bench, &mut report),
-            Name::Events => events::measure(&bench, &mut report),
-            Name::AgentStart => agent_start::measure(&bench, &mut report),
-            Name::Memory => memory::measure(&bench, &mut report),
-            Name::Size => size::measure(&mut report),
-            Name::Ping => ping::measure(&bench, &mut report),
-            Name::FirstByte => first_byte::measure(&bench, &mut report),
-            Name::Container => container::measure(&bench, &mut report),
-            Name::Context => context::measure(&bench, &mut report),
-            Name::Stream => stream::measure(&bench, &mut report),
-        };
-        if let Err(Failed(reason)) = measured {
+        let typed = name.to_possible_value();
+        heading(typed.as_ref().map_or("", |it| it.get_name()));
+        if let Err(Failed(reason)) = name.measure(&bench, &mut report) {
             say(&format!("Not measured: {reason}"));
             report.missed(reason);
         }

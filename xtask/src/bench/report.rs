@@ -70,17 +70,17 @@ impl Report {
         self.rows.push(row);
     }
 
-    /// Notes that a group was not measured, and why.
+    /// Notes that a group, or a peer in one, was not measured, and why.
     pub(crate) fn missed(&mut self, reason: String) {
         self.missed.push(reason);
     }
 
-    /// Fails if a group was not measured.
+    /// Fails if something was not measured.
     pub(crate) fn complete(&self) -> Result<()> {
         match self.missed.first() {
             None => Ok(()),
             Some(reason) => Err(Failed(format!(
-                "{} groups were not measured: {reason}",
+                "{} measurements are missing: {reason}",
                 self.missed.len()
             ))),
         }
@@ -163,7 +163,8 @@ fn rounded(number: f64) -> String {
         it if it >= 100.0 => format!("{number:.0}"),
         it if it >= 10.0 => format!("{number:.1}"),
         it if it >= 1.0 => format!("{number:.2}"),
-        _ => format!("{number:.3}"),
+        it if it == 0.0 || it >= 0.001 => format!("{number:.3}"),
+        _ => format!("{number:.1e}"),
     }
 }
 
@@ -186,6 +187,8 @@ mod tests {
         assert!((median(&[4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
         assert_eq!(rounded(123_456.7), "123457");
         assert_eq!(rounded(0.0041), "0.004");
+        assert_eq!(rounded(0.0), "0.000");
+        assert_eq!(rounded(0.000_012_3), "1.2e-5");
     }
 
     #[test]

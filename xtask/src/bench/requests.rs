@@ -1,27 +1,20 @@
-//! Requests a second of the hello agents: the Rust one, on threads of its own and on those of the server, beside a bare axum
-//! server that answers the same; the Python one beside the official SDK, which serves the same file.
+//! Requests a second of the Rust hello agent, on threads of its own and on those of the server, beside a bare axum server that
+//! answers the same.
 
 use serde_json::Value;
 
 use super::report::{Report, Row};
-use super::server::{Server, official_sdk};
+use super::server::Server;
 use super::{Bench, number};
-use crate::python;
-use crate::sh::{Cmd, Failed, Result, root};
+use crate::sh::{Failed, Result};
 
 const CONNECTIONS: [u32; 4] = [1, 16, 64, 256];
 
 /// What is measured of each of ours, and its unit.
 const MEASURED: [(&str, &str); 3] = [("requests a second", "1/s"), ("p50", "ms"), ("p99", "ms")];
 
-/// Measures both languages; one that cannot be measured does not keep the other from it.
+/// Measures both kinds of threads.
 pub(crate) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
-    let rust = rust(bench, report);
-    let python = python(bench, report);
-    rust.and(python)
-}
-
-fn rust(bench: &Bench, report: &mut Report) -> Result<()> {
     let own = Server::listening(&bench.program("hello-rust")?, &[])?;
     let shared = Server::listening(&bench.program("bench-modes")?, &["shared"])?;
     let peer = Server::listening(&bench.program("bench-bare-axum")?, &[])?;
@@ -30,21 +23,6 @@ fn rust(bench: &Bench, report: &mut Report) -> Result<()> {
         ("Rust hello on the server's threads", &shared),
     ];
     compare(bench, report, &ours, ("bare axum", &peer))
-}
-
-fn python(bench: &Bench, report: &mut Report) -> Result<()> {
-    let (agentcore, python) = (bench.program("agentcore")?, python::with_peers()?);
-    let file = root().join("examples/hello-python/agent.py");
-    let ours = Server::start(|port| {
-        let port = port.to_string();
-        Cmd::new(agentcore)
-            .args(["serve"])
-            .args([&file])
-            .args(["--engine", "native", "--port", &port])
-    })?;
-    let peer = Server::start(|port| official_sdk(&python, &file, port))?;
-    let ours = [("Python hello", &ours)];
-    compare(bench, report, &ours, ("official SDK", &peer))
 }
 
 /// Lets all take turns at every number of connections.

@@ -1,6 +1,5 @@
 //! Servers under measurement: started on a port of their own, waited for, and ended with the measurement.
 
-use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -9,13 +8,16 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::processes::{Memory, family, resident};
 use crate::sh::{Cmd, Failed, Result};
 
 /// How long a server may take to its first answer: the official SDK needs over half a second on a quiet machine.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
-/// Between two looks whether it answers: short beside the start of the fastest one.
+/// Between two looks whether it answers: short beside the start of the fastest one, and never more than a hundredth of the
+/// time that has gone by, so that looking is not the load.
 const START_PAUSE: Duration = Duration::from_micros(200);
+const START_PAUSES: u32 = 100;
 
 /// How long a server may take to end before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -24,6 +26,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct Server {
     child: Child,
     port: u16,
+    is_patient: bool,
 }
 
 impl Server {
@@ -49,15 +52,29 @@ impl Server {
 
     fn start_timed(make: impl FnOnce(u16) -> Cmd) -> Result<(Self, Duration)> {
         let port = free_port()?;
-        let command = make(port);
+        Self::start_at(port, make(port))
+    }
+
+    /// Starts a command that serves on `port`; returns also how long it took to its first healthy `/ping`.
+    pub(crate) fn start_at(port: u16, command: Cmd) -> Result<(Self, Duration)> {
         let shown = command.shown().to_owned();
         let started = Instant::now();
         let child = spawn(command.into_command())?;
-        let mut server = Self { child, port };
+        let mut server = Self {
+            child,
+            port,
+            is_patient: true,
+        };
         server
             .wait_until_healthy()
             .map_err(|Failed(reason)| Failed(format!("`{shown}` {reason}")))?;
         Ok((server, started.elapsed()))
+    }
+
+    /// Kills it in the end, with its children, instead of asking: robyn waits half a minute for its connections.
+    pub(crate) fn killed(mut self) -> Self {
+        self.is_patient = false;
+        self
     }
 
     /// Where it answers invocations.
@@ -76,15 +93,12 @@ impl Server {
 
     /// Its resident memory, in megabytes of 1,000,000 bytes.
     pub(crate) fn resident_memory(&self) -> Result<f64> {
-        let file = format!("/proc/{}/status", self.child.id());
-        let status = fs::read_to_string(&file)
-            .map_err(|error| Failed(format!("{file}: {error}; memory is read on Linux only")))?;
-        let kibibytes = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next())
-            .and_then(|number| number.parse::<f64>().ok())
-            .ok_or_else(|| Failed(format!("{file} tells no resident memory")))?;
-        Ok(kibibytes * 1024.0 / 1e6)
+        resident(self.child.id())
+    }
+
+    /// The memory of all its processes.
+    pub(crate) fn memory(&self) -> Result<Memory> {
+        Memory::of_family(self.child.id())
     }
 
     fn wait_until_healthy(&mut self) -> Result<()> {
@@ -96,7 +110,7 @@ impl Server {
             if is_healthy(self.port) {
                 return Ok(());
             }
-            std::thread::sleep(START_PAUSE);
+            std::thread::sleep(START_PAUSE.max(started.elapsed() / START_PAUSES));
         }
         Err(Failed(format!(
             "was not healthy after {} s",
@@ -108,8 +122,14 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // An end that fails leaves a process that has ended already; there is nobody to tell.
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        let _ = pid.map(|pid| kill_process(pid, Signal::TERM));
+        if !self.is_patient {
+            for pid in family(self.child.id()).unwrap_or_default() {
+                send(pid, Signal::KILL);
+            }
+            let _ = self.child.wait();
+            return;
+        }
+        send(self.child.id(), Signal::TERM);
         let started = Instant::now();
         while started.elapsed() < STOP_LIMIT {
             if !matches!(self.child.try_wait(), Ok(None)) {
@@ -120,6 +140,11 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn send(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let _ = pid.map(|pid| kill_process(pid, signal));
 }
 
 /// A port that nobody listens on at this moment.
@@ -142,8 +167,11 @@ pub(crate) fn official_sdk(python: &Path, file: &Path, port: u16) -> Cmd {
 }
 
 /// Starts a server whose log nobody keeps: at this rate it would fill a disk.
+///
+/// A Python among them may keep what it compiles, as a user's does.
 fn spawn(mut command: Command) -> Result<Child> {
     Ok(command
+        .env_remove("PYTHONDONTWRITEBYTECODE")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
