@@ -101,10 +101,12 @@ class OfARequest(unittest.TestCase):
         context.request_headers = {"a": "b"}
         self.assertEqual(context, RequestContext(session_id="other", request_headers={"a": "b"}))
         self.assertEqual(context.model_dump()["session_id"], "other")
-        self.assertEqual(context.model_dump(include={"session_id", "request"}, exclude={"request"}), {"session_id": "other"})
+        chosen = context.model_dump(include={"session_id", "request"}, exclude={"request"})
+        self.assertEqual(chosen, {"session_id": "other"})
         self.assertEqual(RequestContext("s").model_dump(mode="json", exclude_none=True), {"session_id": "s"})
         copied = context.model_copy(update={"session_id": "third"})
-        self.assertEqual((copied.session_id, copied.request_headers, context.session_id), ("third", {"a": "b"}, "other"))
+        self.assertEqual((copied.session_id, copied.request_headers), ("third", {"a": "b"}))
+        self.assertEqual(context.session_id, "other")
         with self.assertRaises(AttributeError):
             context.unknown = 1
         with self.assertRaisesRegex(AttributeError, "unknown"):

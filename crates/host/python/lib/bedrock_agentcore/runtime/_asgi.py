@@ -41,8 +41,8 @@ _EVENTS = b"text/event-stream; charset=utf-8"
 # What `Allow` says where another method is wanted.
 _METHODS = {"/invocations": ("POST",), "/ping": ("HEAD", "GET")}
 _ANOTHER_SERVER = (
-    "The file serves its app with a server of its own, and never comes to its end: the native engine serves the app that "
-    "has `app.run()` instead, or none"
+    "The file serves its app with a server of its own, and never comes to its end: the native engine serves the app "
+    "that has `app.run()` instead, or none"
 )
 
 

@@ -8,7 +8,8 @@ from ._scope import base_url_of, url_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+    from typing import Any, AsyncIterator, Awaitable, Callable, Dict, Iterable, Iterator, List
+    from typing import NamedTuple, Optional, Sequence, Tuple
 
     from ._scope import Scope
 
