@@ -190,7 +190,7 @@ fn launch(project: &Project, args: &[&str], engine: &str) {
 /// The Python that has the frameworks, as `cargo xtask test` makes it.
 ///
 /// Without one, the test fails where `CI` is set; whoever runs it by hand is told, and goes on without.
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     #[expect(
         clippy::disallowed_methods,
         reason = "the environment of the test itself says which Python has the frameworks"
@@ -215,7 +215,7 @@ fn environment(python: &Path) -> String {
 }
 
 /// The folder of an interpreter's installed packages.
-fn packages_of(python: &Path) -> String {
+pub(crate) fn packages_of(python: &Path) -> String {
     let ask = "import sysconfig; print(sysconfig.get_path('purelib'))";
     let told = finish(Command::new(python).args(["-c", ask]));
     told.expect_code(0).trim_end().to_owned()

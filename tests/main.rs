@@ -29,6 +29,7 @@ mod launch_sandbox;
 mod live;
 mod official_sdk;
 mod output;
+mod peers;
 mod rust_agents;
 mod serve;
 mod stop;

@@ -8,6 +8,7 @@ mod agent_health;
 mod compare;
 mod exchange;
 mod expect;
+mod overview;
 mod pattern;
 mod request;
 mod responses;

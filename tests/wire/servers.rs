@@ -93,7 +93,7 @@ pub(super) struct Process {
 impl PythonAgents {
     fn command(&self, home: &Home) -> Command {
         let file = workspace().join("tests/wire/agent.py");
-        let socket = home.project().join("socket");
+        let socket = Process::socket_in(home);
         let mut command = home.command(&[]);
         match self.engine {
             PythonEngine::Native => {
@@ -125,29 +125,9 @@ impl Servers for PythonAgents {
 
     fn start(&self, app: &str) -> Result<Process, String> {
         let home = Home::new().env("PYTHONDONTWRITEBYTECODE", "1");
-        let errors = File::create(home.project().join("stderr")).unwrap();
-        let child = self
-            .command(&home)
-            .env("WIRE_APP", app)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(errors)
-            .spawn()
-            .map_err(|error| error.to_string())?;
-        let mut process = Process { child, home };
-        let deadline = Instant::now() + LIMIT;
-        while !is_healthy(&process.socket()) {
-            let ended = process
-                .child
-                .try_wait()
-                .map_err(|error| error.to_string())?;
-            if ended.is_some() || Instant::now() > deadline {
-                let said = process.home.read("stderr");
-                return Err(format!("{ended:?} after {LIMIT:?} at most: {said}"));
-            }
-            std::thread::sleep(PAUSE);
-        }
-        Ok(process)
+        let mut command = self.command(&home);
+        command.env("WIRE_APP", app);
+        start(home, command)
     }
 
     fn place(&self, running: &Process) -> Place {
@@ -155,9 +135,39 @@ impl Servers for PythonAgents {
     }
 }
 
+/// Starts a server that listens on the socket of its home, and waits until it is healthy.
+pub(super) fn start(home: Home, mut command: Command) -> Result<Process, String> {
+    let errors = File::create(home.project().join("stderr")).unwrap();
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(errors)
+        .spawn()
+        .map_err(|error| error.to_string())?;
+    let mut process = Process { child, home };
+    let deadline = Instant::now() + LIMIT;
+    while !is_healthy(&process.socket()) {
+        let ended = process
+            .child
+            .try_wait()
+            .map_err(|error| error.to_string())?;
+        if ended.is_some() || Instant::now() > deadline {
+            let said = process.home.read("stderr");
+            return Err(format!("{ended:?} after {LIMIT:?} at most: {said}"));
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(process)
+}
+
 impl Process {
-    fn socket(&self) -> PathBuf {
-        self.home.project().join("socket")
+    pub(super) fn socket(&self) -> PathBuf {
+        Self::socket_in(&self.home)
+    }
+
+    /// Where a server in this home has to listen.
+    pub(super) fn socket_in(home: &Home) -> PathBuf {
+        home.project().join("socket")
     }
 }
 
