@@ -37,6 +37,7 @@ const FILES: &[(&str, &[u8])] = embedded![
     "lib/_agentcore_worker/official.py",
     "lib/_agentcore_worker/outlet.py",
     "lib/_agentcore_worker/output.py",
+    "lib/_agentcore_worker/pinger.py",
     "lib/_agentcore_worker/program.py",
     "lib/_agentcore_worker/running.py",
     "lib/_agentcore_worker/stall.py",

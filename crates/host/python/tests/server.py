@@ -37,7 +37,10 @@ class Link:
         self.lock = threading.Lock()
         # Who holds it keeps the connection from being read.
         self.paused = threading.Lock()
-        _, _, payload = self.read()
+        frame = self.read()
+        if frame is None:
+            raise EOFError("a worker that ended before it had said hello")
+        _, _, payload = frame
         self.hello = json.loads(payload)
         self.role = self.hello["role"]
 
@@ -321,7 +324,10 @@ class Worker:
                 connection, _ = self.listener.accept()
             except OSError:
                 return
-            link = Link(connection)
+            try:
+                link = Link(connection)
+            except EOFError:
+                continue
             assert link.hello["token"] == TOKEN and link.hello["version"] == 2
             self.links.append(link)
             if link.role == "thread":

@@ -15,6 +15,7 @@ async def invoke(payload):
     kind, seconds = payload
     if kind == "block": deep(seconds)
     elif kind == "task": await asyncio.gather(beside(seconds), asyncio.sleep(0))
+    elif kind == "wrapped": BedrockAgentCoreContext.wrap(deep)(seconds)
     elif kind == "callback":
         asyncio.get_running_loop().call_soon(time.sleep, seconds)
         await asyncio.sleep(0.01)
@@ -57,6 +58,35 @@ class Stalls(unittest.TestCase):
             first = [line["message"].split("\n")[0] for line in self.told(worker)][::2]
             self.assertIn("by the task `beside`", first[0])
             self.assertIn("by a callback", first[1])
+
+    def test_a_response_that_blocks_while_it_sends_itself_is_the_handlers(self):
+        body = """
+class Own:
+    status_code, raw_headers, body_iterator = 200, [], None
+    async def __call__(self, scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        time.sleep(1.7)  # the line that blocks
+        await send({"type": "http.response.body", "body": b"done"})
+@app.entrypoint
+def invoke(payload): return Own()
+"""
+        with Worker(agent(body)) as worker:
+            worker.invoke(1).all()
+            wait_until(lambda: len(self.told(worker)) == 2)
+            blocked = self.told(worker)[0]
+            first, *stack = blocked["message"].split("\n")
+            self.assertIn("blocked by the handler `invoke`", first)
+            self.assertEqual(blocked["requestId"], "r1")
+            self.assertIn(f'File "{worker.file}"', stack[0])
+            self.assertIn("# the line that blocks", stack[-1])
+
+    def test_the_stack_goes_on_below_what_the_agent_calls_of_the_package(self):
+        with Worker(agent(BODY)) as worker:
+            worker.result(["wrapped", 1.7])
+            wait_until(lambda: self.told(worker))
+            stack = self.told(worker)[0]["message"].split("\n")[1:]
+            self.assertIn("in invoke", stack[0])
+            self.assertIn("# the line that blocks", stack[-1])
 
     def test_an_app_that_answers_requests_itself_is_watched_too(self):
         body = """

@@ -249,7 +249,7 @@ async def respond(running: Running, response: Any) -> Tuple[int, bytes]:
     running.is_stream = True
     running.call.log_response(response.status_code)
     answer = Answer(write, lambda kind, payload: _settle(last, kind, payload), whole=False)
-    task = _start(answer, response, running.call.invocation, asyncio.Event())
+    task = running.sending = _start(answer, response, running.call.invocation, asyncio.Event())
     try:
         return await asyncio.shield(last)
     except asyncio.CancelledError:

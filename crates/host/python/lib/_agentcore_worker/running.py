@@ -51,6 +51,7 @@ class Running:
         "link",
         "number",
         "rest",
+        "sending",
         "task",
     )
 
@@ -60,6 +61,8 @@ class Running:
         self.number = number
         self.call = call
         self.task: Optional[asyncio.Task[None]] = None
+        # The task in which a response sends itself, beside the one that waits for that.
+        self.sending: Optional[asyncio.Task[None]] = None
         # What a handler in a thread has returned, where it is async, and the context to go on in.
         self.rest: Any = None
         self.context: Optional[Context] = None

@@ -12,6 +12,8 @@ from contextvars import copy_context
 from threading import Event
 from time import perf_counter, sleep
 
+from bedrock_agentcore.runtime import _log
+
 from .running import tell
 from .watch import Watch
 
@@ -31,7 +33,7 @@ _AFTERWARDS = 0.1
 _PERIOD = 0.25
 _TIMES = 4
 # What stands in a stack above the agent's code.
-_ABOVE = (os.path.dirname(os.path.abspath(__file__)), os.path.dirname(os.path.abspath(asyncio.__file__)))
+_ABOVE = tuple(os.path.dirname(os.path.abspath(file)) + os.sep for file in (__file__, _log.__file__, asyncio.__file__))
 
 
 class Stalls:
@@ -55,7 +57,8 @@ class Stalls:
         if answered.wait(_LONG) or answered.wait(_AFTERWARDS):
             return True
         task = self._task()
-        running = next((running for running in list(self._calls.values()) if running.task is task), None)
+        calls = list(self._calls.values())
+        running = next((it for it in calls if task is not None and task in (it.task, it.sending)), None)
         what, stack = self._name(running, task), _stack(sys._current_frames().get(self._events.ident()))
         # In contexts of their own, with the ids of the call.
         invocation = None if running is None else running.invocation
@@ -89,7 +92,7 @@ def _stack(frame: Optional[FrameType]) -> str:
     entries = traceback.extract_stack(frame)
     inner = [entry.filename.startswith(_ABOVE) for entry in entries]
     if True in inner:
-        # The agent's code is what stands below the last frame of the loop or of ours.
-        first = len(inner) - inner[::-1].index(True)
-        entries[:first] = []
+        # The agent's code begins below the frames of the loop and of ours. Further down it may call both.
+        first = inner.index(True)
+        entries[: (inner + [False]).index(False, first)] = []
     return "\n" + "".join(traceback.format_list(entries)).rstrip()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from .link import Control, Server
     from .loop import EventLoop
     from .multiplex import Multiplex
+    from .pinger import Pinger
 
 # What is there before the server asks for more.
 _FIRST_THREADS = 4
@@ -57,7 +58,7 @@ class Worker:
         self._stopped = Event()
         self._lifespan: Optional[Lifespan] = None
         self._status: Optional[Tuple[PingStatus, str]] = None
-        self._pinger: Optional[_Pinger] = None
+        self._pinger: Optional[Pinger] = None
         self._event_loop: Optional[EventLoop] = None
         self._multiplex: Optional[Multiplex] = None
         self.threads = ThreadPool(self, max_threads)
@@ -232,10 +233,12 @@ class Worker:
         else:
             self.report_without_handler()
 
-    def _ping(self) -> _Pinger:
+    def _ping(self) -> Pinger:
         with self._lock:
             if self._pinger is None:
-                self._pinger = _Pinger(self)
+                from .pinger import Pinger
+
+                self._pinger = Pinger(self)
             return self._pinger
 
     def _listen(self) -> None:
@@ -302,40 +305,6 @@ class Worker:
             self._multiplex.outlet.start_again()
         if hasattr(self, "app"):
             self.app._status_listener = None
-
-
-class _Pinger:
-    """Runs the agent's ping handler, in a thread of its own: it may take its time."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._asked = Event()
-        self._answered = Event()
-        self._number: Optional[int] = None
-        Thread(target=self._run, name="agentcore-ping", daemon=True).start()
-
-    def ask(self, number: Optional[int] = None, wait: float = 0) -> None:
-        """Has the handler asked soon; the answer names `number`. Questions that come meanwhile are one."""
-        if number is not None:
-            self._number = number
-        self._answered.clear()
-        self._asked.set()
-        if wait and current_thread().name != "agentcore-ping":
-            self._answered.wait(wait)
-
-    def _run(self) -> None:
-        worker = self._worker
-        while True:
-            self._asked.wait()
-            self._asked.clear()
-            number, self._number = self._number, None
-            try:
-                status, source = worker.context.copy().run(worker.app._decided)
-            except BaseException as error:
-                _log.emit(_log.ERROR, "Ping endpoint failed", error)
-                status, source = worker.app._automatic(), "automatic"
-            worker.report(status, source, number)
-            self._answered.set()
 
 
 def _leave_interrupts_to_the_server() -> Any:
