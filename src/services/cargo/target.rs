@@ -44,14 +44,16 @@ pub(super) async fn ensure(
     for line in said.lines() {
         on_told(Told::Line(line.to_owned()));
     }
-    if !output.status.success() {
+    // Two launches at once ask for the same target: the other one may have been first, and `rustup` minds.
+    let is_there = is_installed(folder, target).await?;
+    if !output.status.success() && !is_there {
         let last = said.lines().rfind(|it| !it.trim().is_empty());
         return Err(missing(format!(
             "`rustup` failed: {}",
             last.unwrap_or("it does not say why")
         )));
     }
-    if is_installed(folder, target).await? {
+    if is_there {
         Ok(sysroot)
     } else {
         Err(missing(
