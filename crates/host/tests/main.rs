@@ -13,6 +13,7 @@ mod death;
 mod flood;
 mod interpreter;
 mod kills;
+mod launchers;
 mod load;
 mod misbehaviour;
 mod python;

@@ -92,7 +92,7 @@ impl Fixture {
 }
 
 /// Waits until something is so; fails after a time that is long for any machine.
-pub(crate) async fn eventually(is_so: impl AsyncFn() -> bool) {
+pub(crate) async fn eventually(mut is_so: impl AsyncFnMut() -> bool) {
     let tried = tokio::time::timeout(Duration::from_secs(30), async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -48,12 +48,22 @@ impl Started {
         args: &[&str],
         adjust: impl FnOnce(&mut Command),
     ) -> Self {
+        Self::program("python3".as_ref(), code, args, adjust)
+    }
+
+    /// The same by another program, which takes the arguments and starts Python itself.
+    pub(crate) fn program(
+        program: &Path,
+        code: &str,
+        args: &[&str],
+        adjust: impl FnOnce(&mut Command),
+    ) -> Self {
         let home = tempfile::tempdir().unwrap();
         let path = |name: &str| home.path().join(name);
         fs::write(path("agent.py"), code).unwrap();
         fs::create_dir(path("tmp")).unwrap();
         let port = free_port();
-        let mut command = Command::new("python3");
+        let mut command = Command::new(program);
         command.args(args);
         if args.contains(&"bedrock_agentcore") {
             command.arg(format!("--port={port}"));
