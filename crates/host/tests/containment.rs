@@ -104,6 +104,19 @@ async fn what_ends_the_process_is_told_with_its_cause_and_the_next_call_is_answe
     }
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_worker_goes_before_the_server_when_memory_runs_out() {
+    let agent = Served::start(&format!("{DEADLY}{PLAIN}"));
+    let score = |pid: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+        text.trim_end().parse::<i32>().unwrap()
+    };
+    let worker = pid(&agent).await.to_string();
+    assert_eq!(score(&worker), 500);
+    assert!(score("self") < 500);
+}
+
 #[tokio::test]
 async fn what_ends_a_call_only_leaves_the_process_as_it_is() {
     for handler in [PLAIN, ASYNC] {

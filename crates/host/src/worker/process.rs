@@ -1,6 +1,7 @@
 //! The worker as a process: its command, its start in a process group of its own, and its end with all its children.
 
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -18,6 +19,9 @@ const SOCKET: &str = "AGENTCORE_WORKER_SOCKET";
 const TOKEN: &str = "AGENTCORE_WORKER_TOKEN";
 /// Tells a server its address; it is not meant for what the server starts.
 const LISTEN: &str = "AGENTCORE_LISTEN";
+
+/// How much likelier the system ends a worker for its memory than anybody else, in thousandths of all memory.
+const EXPENDABLE: &str = "500";
 
 /// How long the children of a worker have between TERM and KILL.
 const CHILDREN: Duration = Duration::from_secs(1);
@@ -41,7 +45,9 @@ impl WorkerCommand {
             .env_remove(LISTEN)
             .env(SOCKET, socket)
             .env(TOKEN, token);
-        spawn_in_group(&mut command)
+        let (child, group) = spawn_in_group(&mut command)?;
+        group.be_the_first_to_go();
+        Ok((child, group))
     }
 
     /// The command without the worker protocol.
@@ -81,6 +87,16 @@ pub(crate) struct Group {
 }
 
 impl Group {
+    /// Has the system end this process, or one that it starts, when memory runs out: the server, which is small and needed
+    /// to tell of it, is left.
+    fn be_the_first_to_go(self) {
+        if cfg!(target_os = "linux") {
+            let file = format!("/proc/{}/oom_score_adj", self.leader.as_raw_nonzero());
+            // Not where `/proc` is not to be written, which is where the system chooses as it likes.
+            let _ = fs::write(file, EXPENDABLE);
+        }
+    }
+
     /// Sends a signal to everyone in the group.
     pub(crate) fn signal(self, signal: Signal) {
         // Fails if nobody is left, which is what was wanted.
