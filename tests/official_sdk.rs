@@ -96,3 +96,32 @@ fn the_engine_is_whichever_is_asked_for() {
     assert!(who("sdk").contains("site-packages"));
     assert!(!who("native").contains("site-packages"));
 }
+
+#[test]
+fn the_project_file_chooses_the_engine_unless_a_flag_does() {
+    let Some(python) = python_with("bedrock_agentcore") else {
+        return;
+    };
+    let project = in_environment_of(&python, WHO);
+    let file = project.path().join(".agentcore.yaml");
+    let configured = std::fs::read_to_string(&file).unwrap();
+    let line = configured
+        .lines()
+        .find(|it| it.trim_start().starts_with("entrypoint:"))
+        .unwrap();
+    let indent = &line[..line.len() - line.trim_start().len()];
+    let native = configured.replace(line, &format!("{line}\n{indent}engine: native"));
+    std::fs::write(&file, native).unwrap();
+    for (args, from_packages) in [
+        (&["--restart"][..], false),
+        (&["--restart", "--engine", "sdk"], true),
+    ] {
+        project.launch(args);
+        let who = project.run(&["invoke", "who"]);
+        assert_eq!(
+            who.expect_code(0).contains("site-packages"),
+            from_packages,
+            "{args:?}"
+        );
+    }
+}
