@@ -18,6 +18,7 @@ mod misbehaviour;
 mod python;
 mod sdk;
 mod support;
+mod websockets;
 
 #[test]
 fn no_test_file_is_forgotten() {

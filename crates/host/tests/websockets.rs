@@ -1,0 +1,161 @@
+//! WebSockets between real clients and handlers in a real worker: how they begin, what waits, and who learns of the end.
+
+use std::time::Duration;
+
+use futures_util::SinkExt;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Response;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Bytes, Message as Frame};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::support::eventually;
+use crate::support::served::Served;
+
+type Client = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// An agent whose invocations tell what its handler of WebSockets has noted, and open its gate.
+fn agent(handler: &str) -> String {
+    let body = handler.trim().replace('\n', "\n    ");
+    format!(
+        "import asyncio\n\
+         from bedrock_agentcore import BedrockAgentCoreApp\n\
+         from bedrock_agentcore.runtime import WebSocketDisconnect\n\
+         app = BedrockAgentCoreApp()\n\
+         seen = []\n\
+         gate = asyncio.Event()\n\
+         @app.entrypoint\n\
+         async def main(payload):\n    if payload == 'open': gate.set()\n    return seen\n\
+         async def count(websocket):\n    \
+             messages = 0\n    \
+             while True:\n        \
+                 message = await websocket.receive()\n        \
+                 if message['type'] == 'websocket.disconnect': return [messages, message['code']]\n        \
+                 messages += 1\n\
+         @app.websocket\n\
+         async def handle(websocket, context):\n    {body}\n"
+    )
+}
+
+/// Sends without a rest, until the client is gone; then counts what it had sent.
+const TICKS: &str = r#"
+await websocket.accept()
+try:
+    while True:
+        await websocket.send_text("tick")
+        await asyncio.sleep(0.01)
+except WebSocketDisconnect:
+    seen.append("gone")
+seen.append(await count(websocket))
+"#;
+
+async fn connect(agent: &Served) -> (Client, Response) {
+    agent.bound().await;
+    let url = format!("{}/ws", agent.url.replace("http", "ws"));
+    let request = url.into_client_request().unwrap();
+    tokio_tungstenite::connect_async(request).await.unwrap()
+}
+
+/// Waits until the handler has noted this.
+async fn has_seen(agent: &Served, expected: Value) {
+    let last = std::cell::RefCell::new(Value::Null);
+    let seen = eventually(async || {
+        *last.borrow_mut() = agent.ask(json!("seen")).await.1;
+        *last.borrow() == expected
+    });
+    let in_time = timeout(Duration::from_secs(25), seen).await.is_ok();
+    assert!(in_time, "{expected} was not seen, but {}", last.borrow());
+}
+
+fn mebibyte() -> Frame {
+    Frame::Binary(Bytes::from(vec![0; 1024 * 1024]))
+}
+
+#[tokio::test]
+async fn a_handler_that_does_not_read_learns_that_its_client_has_left() {
+    for closes in [true, false] {
+        let agent = Served::start(&agent(TICKS));
+        let (mut client, _) = connect(&agent).await;
+        for number in 0..200 {
+            client.send(Frame::text(number.to_string())).await.unwrap();
+        }
+        let code = if closes {
+            let frame = CloseFrame {
+                code: 3000.into(),
+                reason: "enough".into(),
+            };
+            client.close(Some(frame)).await.unwrap();
+            3000
+        } else {
+            // Without a word, and without a reset, which might overtake what is under way.
+            client.get_mut().shutdown().await.unwrap();
+            1006
+        };
+        has_seen(&agent, json!(["gone", [200, code]])).await;
+    }
+}
+
+#[tokio::test]
+async fn that_a_client_has_left_is_seen_behind_more_than_may_wait() {
+    let agent = Served::start(&agent(TICKS));
+    let (mut client, _) = connect(&agent).await;
+    for _ in 0..5 {
+        client.send(mebibyte()).await.unwrap();
+    }
+    client.close(None).await.unwrap();
+    has_seen(&agent, json!(["gone", [5, 1005]])).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_handler_is_bounded_by_its_bytes_and_none_of_it_is_lost() {
+    let agent = Served::start(&agent(
+        "await websocket.accept()\nawait gate.wait()\nseen.append(await count(websocket))",
+    ));
+    let (mut client, _) = connect(&agent).await;
+    let mut sent = 0;
+    while let Ok(went) = timeout(Duration::from_secs(2), client.send(mebibyte())).await {
+        went.unwrap();
+        sent += 1;
+    }
+    // Four wait in the worker, a few on the way to it, and some in the buffers of the sockets.
+    assert!((4..50).contains(&sent), "{sent} MiB");
+    agent.ask(json!("open")).await;
+    client.flush().await.unwrap();
+    client.close(None).await.unwrap();
+    has_seen(&agent, json!([[sent + 1, 1005]])).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_still_heard() {
+    let agent = Served::start(&agent(
+        r#"
+await websocket.accept()
+async def talk():
+    while True:
+        await websocket.send_bytes(bytes(1 << 16))
+        seen.append("sent")
+talking = asyncio.ensure_future(talk())
+seen.append(await websocket.receive_text())
+talking.cancel()
+"#,
+    ));
+    let (mut client, _) = connect(&agent).await;
+    // Until nothing more goes through.
+    let last = std::cell::Cell::new(usize::MAX);
+    eventually(async || {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let sent = agent.ask(json!("seen")).await.1.as_array().unwrap().len();
+        sent > 0 && sent == last.replace(sent)
+    })
+    .await;
+    client.send(Frame::text("stop")).await.unwrap();
+    eventually(async || {
+        let seen = agent.ask(json!("seen")).await.1;
+        seen.as_array().unwrap().contains(&json!("stop"))
+    })
+    .await;
+}
