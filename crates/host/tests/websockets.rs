@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -158,4 +158,76 @@ talking.cancel()
         seen.as_array().unwrap().contains(&json!("stop"))
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_headers_of_an_accept_reach_the_client() {
+    let agent = Served::start(&agent(
+        "await websocket.accept(headers=[(b'x-own', b'1'), (b'set-cookie', b'a=b'), (b'connection', b'close')])\n\
+         await websocket.send_text('open')",
+    ));
+    let (mut client, answer) = connect(&agent).await;
+    assert_eq!(client.next().await.unwrap().unwrap(), Frame::text("open"));
+    let headers = answer.headers();
+    for (name, value) in [
+        ("x-own", "1"),
+        ("set-cookie", "a=b"),
+        ("connection", "upgrade"),
+    ] {
+        assert_eq!(headers[name], value);
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_cannot_be_answered_as_the_handler_says_is_a_failure() {
+    let agent = Served::start(&agent("await websocket.accept(headers=[(b'x y', b'1')])"));
+    let (status, _, body) = refusal(&agent).await;
+    assert_eq!(status, 500);
+    assert!(body.contains(r#"header name \"x y\""#), "{body}");
+}
+
+/// Asks for a WebSocket, and returns status, one header and body of the answer that is none.
+async fn refusal(agent: &Served) -> (u16, Option<String>, String) {
+    agent.bound().await;
+    let request = agent.client.get(format!("{}/ws", agent.url));
+    let request = request
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA==");
+    let answer = request.send().await.unwrap();
+    let header = answer.headers().get("x-own");
+    let header = header.map(|value| value.to_str().unwrap().to_owned());
+    (
+        answer.status().as_u16(),
+        header,
+        answer.text().await.unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_the_client_with_its_headers_and_its_body() {
+    // In one piece, and in pieces that take their time.
+    for pause in ["0", "0.2"] {
+        let agent = Served::start(&agent(&format!(
+            r#"
+async def answer(scope, receive, send):
+    await send({{"type": "websocket.http.response.start", "status": 401, "headers": [(b"x-own", b"1")]}})
+    await asyncio.sleep({pause})
+    if {pause}:
+        await send({{"type": "websocket.http.response.body", "body": b"who ", "more_body": True}})
+        await asyncio.sleep({pause})
+    await send({{"type": "websocket.http.response.body", "body": b"are you?"}})
+await websocket.send_denial_response(answer)
+"#
+        )));
+        let (status, header, body) = refusal(&agent).await;
+        assert_eq!((status, header.as_deref()), (401, Some("1")));
+        let expected = if pause == "0" {
+            "are you?"
+        } else {
+            "who are you?"
+        };
+        assert_eq!(body, expected);
+    }
 }

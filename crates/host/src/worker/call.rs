@@ -3,6 +3,7 @@
 use agentcore_runtime::{Body, EventStream, Failure, Outcome, StreamItem};
 use bytes::Bytes;
 use futures_util::stream;
+use http::Response;
 use http::header::CONTENT_LENGTH;
 
 use super::NotTaken;
@@ -68,21 +69,10 @@ impl Call {
         match self.reply().await {
             Ok(Reply::Result(body)) => Outcome::Json(body),
             Ok(Reply::Error(error)) => Outcome::Failed(failures::of_the_agent(error)),
-            Ok(Reply::Response(head, body)) => responded(head, Body::from(body)),
-            Ok(Reply::Head(head)) => {
-                let length = failures::content_length(&head);
-                match responded(head, self.into_body(length)) {
-                    Outcome::Response(mut response) => {
-                        // Of a body in pieces only the agent knows how long it will be.
-                        if let Some(length) = length {
-                            let headers = response.headers_mut();
-                            headers.insert(CONTENT_LENGTH, length.into());
-                        }
-                        Outcome::Response(response)
-                    }
-                    failed => failed,
-                }
+            Ok(Reply::Response(head, body)) => {
+                responded(failures::response(head, Body::from(body)))
             }
+            Ok(Reply::Head(head)) => responded(self.into_response(head)),
             Ok(Reply::Stream) => Outcome::Events(self.into_events()),
             Ok(_) => {
                 self.give_up();
@@ -130,6 +120,18 @@ impl Call {
             // Dropping it cancels it.
             Self::Loop(_) => {}
         }
+    }
+
+    /// Makes an answer of a call whose head has come, and whose body follows.
+    pub(super) fn into_response(self, head: ResponseHead) -> Result<Response<Body>, Failure> {
+        let length = failures::content_length(&head);
+        let mut response = failures::response(head, self.into_body(length))?;
+        // Of a body in pieces only the agent knows how long it will be.
+        if let Some(length) = length {
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+        Ok(response)
     }
 
     fn into_events(self) -> EventStream {
@@ -204,9 +206,6 @@ impl Streaming {
     }
 }
 
-fn responded(head: ResponseHead, body: Body) -> Outcome {
-    match failures::response(head, body) {
-        Ok(response) => Outcome::Response(response),
-        Err(failure) => Outcome::Failed(failure),
-    }
+fn responded(response: Result<Response<Body>, Failure>) -> Outcome {
+    response.map_or_else(Outcome::Failed, Outcome::Response)
 }

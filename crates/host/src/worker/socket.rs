@@ -9,13 +9,15 @@ use std::pin::pin;
 use std::task::Poll;
 
 use agentcore_runtime::{
-    CloseReason, Failure, Handshake, Message, StatusCode, WebSocket, WebSocketError,
+    Body, CloseReason, Failure, Handshake, Message, StatusCode, WebSocket, WebSocketError,
 };
 use futures_util::{SinkExt, StreamExt};
+use http::Response;
 
+use super::call::Call;
 use super::failures;
 use super::mux::LoopCall;
-use crate::wire::from_worker::{Close, Reply};
+use crate::wire::from_worker::{Accepted, Close, Reply};
 use crate::wire::to_worker::{self, ENOUGH_UNTAKEN, MESSAGE_OVERHEAD};
 
 /// The code of a connection that ended without one.
@@ -23,31 +25,41 @@ const LOST: u16 = 1006;
 
 /// Lets the worker decide about a connection and handle it, to its end.
 pub(super) async fn serve(mut call: LoopCall, handshake: Handshake) -> Result<(), Failure> {
-    let accepted = match call.reply().await {
-        Ok(Reply::Accept(accepted)) => accepted,
-        Ok(Reply::Response(head, _)) => {
-            let status = StatusCode::from_u16(head.status).unwrap_or(StatusCode::FORBIDDEN);
-            handshake.refuse(status);
-            return Ok(());
+    match call.reply().await {
+        Ok(Reply::Accept(accepted)) => return accept(call, accepted, handshake).await,
+        Ok(Reply::Close(_)) => handshake.refuse(StatusCode::FORBIDDEN),
+        Ok(Reply::Response(head, body)) => {
+            refuse(handshake, failures::response(head, Body::from(body)));
         }
-        Ok(Reply::Close(_)) => {
-            handshake.refuse(StatusCode::FORBIDDEN);
-            return Ok(());
-        }
-        Ok(Reply::Error(error)) => {
-            handshake.fail(failures::of_the_agent(error));
-            return Ok(());
-        }
-        Ok(_) => {
-            handshake.fail(misplaced());
-            return Ok(());
-        }
+        Ok(Reply::Head(head)) => refuse(handshake, Call::Loop(call).into_response(head)),
+        Ok(Reply::Error(error)) => handshake.fail(failures::of_the_agent(error)),
+        Ok(_) => handshake.fail(misplaced()),
+        Err(failure) => handshake.fail(failure),
+    }
+    Ok(())
+}
+
+/// Refuses with what the agent has made.
+fn refuse(handshake: Handshake, answer: Result<Response<Body>, Failure>) {
+    match answer {
+        Ok(response) => handshake.refuse_with(response),
+        Err(failure) => handshake.fail(failure),
+    }
+}
+
+async fn accept(call: LoopCall, accepted: Accepted, handshake: Handshake) -> Result<(), Failure> {
+    let Accepted {
+        subprotocol,
+        headers,
+    } = accepted;
+    let headers = match failures::header_map(headers) {
+        Ok(headers) => headers,
         Err(failure) => {
             handshake.fail(failure);
             return Ok(());
         }
     };
-    match handshake.accept(accepted.subprotocol.as_deref()).await {
+    match handshake.accept_with(subprotocol.as_deref(), headers).await {
         Ok(socket) => Relay::new(call, socket).run().await,
         // The client left before it was there, or the agent chose a protocol that nobody offered: dropping the call tells it.
         Err(_) => Ok(()),

@@ -14,13 +14,13 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
-use super::handshake::{Acceptance, Decision, Handshake};
+use super::handshake::{Acceptance, Decision, Handshake, Refusal};
 use super::pump::{Cut, Ending, Job, Pump, Times};
 use super::upgrade::{self, BadHandshake};
 use crate::agent::BoxFuture;
-use crate::body::AnswerBody;
+use crate::body::{AnswerBody, Bounds, PassedBody};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::limits::{Hold, Limits};
@@ -63,7 +63,7 @@ pub(crate) async fn answer<B>(
         answer,
         limits: routes.settings.limits.clone(),
         shutdown: routes.cut.clone(),
-        _hold: hold,
+        hold,
     };
     routes
         .upgraded
@@ -91,7 +91,7 @@ struct Connection {
     limits: Limits,
     /// Cancelled when the server can wait no longer.
     shutdown: CancellationToken,
-    _hold: Hold,
+    hold: Hold,
 }
 
 impl Connection {
@@ -109,10 +109,10 @@ impl Connection {
         let mut ending = None;
         let decision = tokio::select! {
             biased;
-            decided = &mut self.decision => decided.unwrap_or(Decision::Refuse(StatusCode::FORBIDDEN)),
+            decided = &mut self.decision => decided.unwrap_or(Decision::FORBIDDEN),
             // Dropping the job cancels the work: nobody waits for it.
             () = self.answer.closed() => return,
-            () = sleep(self.limits.invocation) => Decision::Fail(deadline_reached()),
+            () = sleep(self.limits.invocation) => Decision::Refuse(Refusal::Failure(deadline_reached())),
             ended = job.ended() => {
                 let decided = self.decision.try_recv().ok();
                 let decision = decided.unwrap_or_else(|| without_decision(&ended));
@@ -120,40 +120,30 @@ impl Connection {
                 decision
             }
         };
+        let hold = self.hold.clone();
         match decision {
             Decision::Accept(acceptance) => {
-                let Some(ended) = self.carry(acceptance, &mut job).await else {
-                    return log_end(&finish(job, ending).await);
-                };
-                ending = ended.or(ending);
+                let ended = self.carry(acceptance, &mut job).await;
+                ending = ended.flatten().or(ending);
             }
-            Decision::Refuse(status) => {
-                let is_refusal = status.as_u16() >= 300;
-                let status = if is_refusal {
-                    status
-                } else {
-                    StatusCode::FORBIDDEN
-                };
-                let _ = self.answer.send(upgrade::refused(status));
-            }
-            Decision::Fail(failure) => {
-                log_refusal(&failure);
-                let _ = self.answer.send(json(failure.status(), failure.body()));
-            }
+            Decision::Refuse(refusal) => self.refuse(refusal),
         }
         log_end(&finish(job, ending).await);
+        drop(hold);
     }
 
     /// Opens the connection and carries its messages; `None` if it did not come to that.
     async fn carry(self, acceptance: Acceptance, job: &mut Job) -> Option<Option<Ending>> {
         let Acceptance {
             protocol,
+            headers,
             far,
             opened,
         } = acceptance;
         // It was in a header, so it can be in one again.
         let protocol = protocol.and_then(|name| HeaderValue::try_from(name).ok());
-        let _ = self.answer.send(upgrade::switching(&self.key, protocol));
+        let answer = upgrade::switching(&self.key, protocol, headers);
+        let _ = self.answer.send(answer);
         let upgraded = tokio::select! {
             upgraded = self.upgrade => upgraded.ok()?,
             () = self.shutdown.cancelled() => return None,
@@ -165,14 +155,35 @@ impl Connection {
         tracing::debug!(target: LOGGER, code = reason.code, "WebSocket disconnected");
         Some(ending)
     }
+
+    /// Answers a client whose connection becomes no WebSocket.
+    fn refuse(self, refusal: Refusal) {
+        let answer = match refusal {
+            Refusal::Status(status) => upgrade::refused(status),
+            Refusal::Answer(response) => {
+                let bounds = Bounds::new(
+                    self.shutdown,
+                    self.limits.stream,
+                    Span::current(),
+                    self.hold,
+                );
+                response.map(|body| AnswerBody::Passed(Box::new(PassedBody::new(body, bounds))))
+            }
+            Refusal::Failure(failure) => {
+                log_refusal(&failure);
+                json(failure.status(), failure.body())
+            }
+        };
+        let _ = self.answer.send(answer);
+    }
 }
 
 /// What becomes of a connection whose agent ended without a word about it.
 fn without_decision(ending: &Ending) -> Decision {
     match ending {
-        Ending::Returned(_) => Decision::Refuse(StatusCode::FORBIDDEN),
-        Ending::Cut(Cut::Shutdown) => Decision::Fail(shutting_down()),
-        Ending::Cut(Cut::Limit) => Decision::Fail(deadline_reached()),
+        Ending::Returned(_) => Decision::FORBIDDEN,
+        Ending::Cut(Cut::Shutdown) => Decision::Refuse(Refusal::Failure(shutting_down())),
+        Ending::Cut(Cut::Limit) => Decision::Refuse(Refusal::Failure(deadline_reached())),
     }
 }
 
