@@ -42,9 +42,6 @@ CLOSES_ANYWAY = "a connection of HTTP/1.0 ends without its being said"
 TOO_LARGE = "heads of requests have limits"
 LATE_ENTRYPOINT = "an entrypoint that is registered after `run()` is served"
 
-# What the tables show to be missing, with what stands in the way.
-CODE_1014 = "the server does not know the code 1014 yet"
-
 
 def with_type(kind):
     """The error that the SDK tells, with the type of the exception."""

@@ -6,7 +6,7 @@ from sockets import BINARY, CLOSE, CONTINUATION, HANDSHAKE, PING, PONG, TEXT
 
 AGENT = "chat.py"
 
-CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 3000, 3999, 4000, 4999)
+CODES = (1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999)
 NO_CODES = (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535, 70000)
 VIOLATIONS = {
     "no-utf-8": [(TEXT, b"\xff")],
@@ -126,8 +126,6 @@ def different():
     for code in NO_CODES:
         cut = Differs(reasons.FAILS_TO_CLOSE, heard=["close 1011", "the end"])
         yield talk(f"close-{code}", do="close", query=f"&code={code}", differs=cut)
-    unknown = Differs(reasons.CODE_1014, heard=["close 1011", "the end"])
-    yield talk("close-1014", do="close", query="&code=1014", differs=unknown)
     shortened = Differs(reasons.FAILS_TO_CLOSE, heard=["close 4000 " + "x" * 123, "the end"])
     yield talk("close-with-a-reason-too-long", do="close", query="&code=4000&reason=" + "x" * 130, differs=shortened)
     yield talk("fails_before", differs=REFUSED)
