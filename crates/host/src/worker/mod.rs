@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use agentcore_runtime::{BoxFuture, Failure, Handshake, Hold, Invocation, Outcome};
+use agentcore_runtime::{BoxFuture, Handshake, Hold, Invocation, Outcome};
 use bytes::Bytes;
 use rustix::process::Signal;
 use tokio::net::UnixStream;
@@ -37,9 +37,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::attached::{Entrance, GONE};
-pub(crate) use self::failures::{of_a_death, shutting_down};
+pub(crate) use self::failures::{of_a_death, shutting_down, too_large};
 pub(crate) use self::life::Death;
+pub(crate) use self::mux::LoopCall;
 pub use self::process::WorkerCommand;
+pub(crate) use self::socket::serve;
 
 use self::call::Call;
 use self::life::Life;
@@ -49,6 +51,7 @@ use self::outbox::Outbox;
 use self::pool::Pool;
 use self::process::Group;
 use self::status::LastStatus;
+use self::thread_call::ThreadCall;
 use self::ticket::Ticket;
 use crate::LOGGER;
 use crate::wire::from_worker::{Dispatch, Ready, Status};
@@ -99,9 +102,20 @@ struct Sockets {
     closed: bool,
 }
 
-/// The worker is gone and has seen nothing of the call.
+/// Why a worker does not have a call, of which it has seen nothing.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct NotTaken;
+pub(crate) enum NotTaken {
+    /// It is gone, or takes no more calls: another one may be asked.
+    Gone,
+    /// The call does not fit into a frame, whoever is asked.
+    TooLarge,
+}
+
+impl From<TooLarge> for NotTaken {
+    fn from(TooLarge: TooLarge) -> Self {
+        Self::TooLarge
+    }
+}
 
 impl Worker {
     /// Starts a worker that connects to `socket`. If it cannot be started, it is dead from the beginning.
@@ -162,42 +176,33 @@ impl Worker {
         self: &Arc<Self>,
         invocation: &Invocation,
     ) -> Result<Outcome, NotTaken> {
-        let ready = self.ready.get().ok_or(NotTaken)?;
+        let ready = self.ready.get().ok_or(NotTaken::Gone)?;
         let (meta, body) = (Meta::of(&invocation.context), &invocation.body);
         let ticket = Ticket::of(self, invocation);
         let call = match ready.dispatch {
-            _ if ready.asgi => {
-                Call::by_loop(CallKind::Request, ticket, &meta, body.clone()).await?
+            Dispatch::Thread if !ready.asgi => {
+                Call::Thread(ThreadCall::open(ticket, &meta, body).await?)
             }
-            Dispatch::Loop => {
-                Call::by_loop(CallKind::Invocation, ticket, &meta, body.clone()).await?
+            _ => {
+                let kind = if ready.asgi {
+                    CallKind::Request
+                } else {
+                    CallKind::Invocation
+                };
+                Call::Loop(LoopCall::open(kind, ticket, &meta, body.clone()).await?)
             }
-            Dispatch::Thread => Call::by_thread(ticket, &meta, body).await?,
         };
-        match call {
-            Ok(call) => Ok(call.outcome().await),
-            Err(TooLarge) => Ok(Outcome::Failed(failures::too_large())),
-        }
+        Ok(call.outcome().await)
     }
 
-    /// Hands a WebSocket to the agent, which has loaded; the future ends with the connection.
-    pub(crate) async fn websocket(self: &Arc<Self>, handshake: Handshake) -> Result<(), Failure> {
-        let context = handshake.context().clone();
-        let meta = Meta::of(&context);
+    /// Hands a WebSocket to the agent, which has loaded. What comes of it is [`serve`]d.
+    pub(crate) async fn open(
+        self: &Arc<Self>,
+        handshake: &Handshake,
+    ) -> Result<LoopCall, NotTaken> {
         let ticket = Ticket::new(self, None, Hold::default());
-        let call = match self.mux.get() {
-            Some(mux) => mux.open(CallKind::WebSocket, ticket, &meta, Bytes::new()),
-            None => Err(NotTaken),
-        };
-        match call {
-            Ok(Ok(call)) => return socket::serve(call, handshake).await,
-            Ok(Err(TooLarge)) => handshake.fail(failures::too_large()),
-            Err(NotTaken) => {
-                let death = self.life.death().await;
-                handshake.fail(of_a_death(&death));
-            }
-        }
-        Ok(())
+        let meta = Meta::of(handshake.context());
+        LoopCall::open(CallKind::WebSocket, ticket, &meta, Bytes::new()).await
     }
 
     /// Says which requests the agent takes; `None` before it has loaded.
@@ -255,8 +260,8 @@ impl Worker {
             }
         });
         tokio::select! {
-            came = came => came.map_err(|_| NotTaken),
-            _ = self.life.death() => Err(NotTaken),
+            came = came => came.map_err(|_| NotTaken::Gone),
+            _ = self.life.death() => Err(NotTaken::Gone),
         }
     }
 

@@ -24,7 +24,7 @@ use crate::wire::to_worker::{self, ENOUGH_UNTAKEN, MESSAGE_OVERHEAD};
 const LOST: u16 = 1006;
 
 /// Lets the worker decide about a connection and handle it, to its end.
-pub(super) async fn serve(mut call: LoopCall, handshake: Handshake) -> Result<(), Failure> {
+pub(crate) async fn serve(mut call: LoopCall, handshake: Handshake) -> Result<(), Failure> {
     match call.reply().await {
         Ok(Reply::Accept(accepted)) => return accept(call, accepted, handshake).await,
         Ok(Reply::Close(_)) => handshake.refuse(StatusCode::FORBIDDEN),
