@@ -178,7 +178,7 @@ impl Worker {
     ) -> Result<Outcome, NotTaken> {
         let ready = self.ready.get().ok_or(NotTaken::Gone)?;
         let (meta, body) = (Meta::of(&invocation.context), &invocation.body);
-        let ticket = Ticket::of(self, invocation);
+        let ticket = Ticket::of(self, invocation)?;
         let call = match ready.dispatch {
             Dispatch::Thread if !ready.asgi => {
                 Call::Thread(ThreadCall::open(ticket, &meta, body).await?)
@@ -200,7 +200,7 @@ impl Worker {
         self: &Arc<Self>,
         handshake: &Handshake,
     ) -> Result<LoopCall, NotTaken> {
-        let ticket = Ticket::new(self, None, Hold::default());
+        let ticket = Ticket::new(self, None, Hold::default())?;
         let meta = Meta::of(handshake.context());
         LoopCall::open(CallKind::WebSocket, ticket, &meta, Bytes::new()).await
     }
@@ -218,6 +218,7 @@ impl Worker {
         if !self.calls.close() || self.dead().is_some() {
             return;
         }
+        self.pool.retire();
         tracing::error!(target: LOGGER, "The agent's worker process is replaced: {cause}");
         let worker = Arc::clone(self);
         self.handle.spawn(async move {
