@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agentcore_host::Capacity;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
@@ -230,4 +231,21 @@ await websocket.send_denial_response(answer)
         };
         assert_eq!(body, expected);
     }
+}
+
+#[tokio::test]
+async fn a_handler_that_does_not_decide_in_time_is_cancelled() {
+    let code = agent("try:\n    await asyncio.sleep(600)\nfinally:\n    seen.append('cut')");
+    let limit = Duration::from_secs(5);
+    let agent = Served::start_with(
+        &code,
+        Capacity {
+            invocation_timeout: Some(limit),
+            ..Capacity::default()
+        },
+    );
+    eventually(async || agent.ask(json!("seen")).await.0 == 200).await;
+    let (status, _, body) = refusal(&agent).await;
+    assert_eq!(status, 504, "{body}");
+    has_seen(&agent, json!(["cut"])).await;
 }

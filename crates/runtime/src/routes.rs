@@ -103,7 +103,7 @@ impl Routes {
     ) -> Response<AnswerBody> {
         let deadline = after(self.settings.limits.invocation);
         match self.gate.enter(deadline).await {
-            Ok(hold) => websocket::answer(self, request, hold, client).await,
+            Ok(hold) => websocket::answer(self, request, hold, deadline, client).await,
             Err(failure) => json(failure.status(), failure.body()),
         }
     }

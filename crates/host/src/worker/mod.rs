@@ -200,7 +200,7 @@ impl Worker {
         self: &Arc<Self>,
         handshake: &Handshake,
     ) -> Result<LoopCall, NotTaken> {
-        let ticket = Ticket::new(self, None, Hold::default())?;
+        let ticket = Ticket::new(self, handshake.deadline(), Hold::default())?;
         let meta = Meta::of(handshake.context());
         LoopCall::open(CallKind::WebSocket, ticket, &meta, Bytes::new()).await
     }

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::request::Parts;
@@ -12,7 +13,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
@@ -23,16 +24,17 @@ use crate::agent::BoxFuture;
 use crate::body::{AnswerBody, Bounds, PassedBody};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::limits::{Hold, Limits};
-use crate::limits::{deadline_reached, shutting_down};
+use crate::limits::{Hold, deadline_reached, shutting_down, until};
 use crate::log::{self, LOGGER};
 use crate::routes::{Routes, json, text};
 
-/// Answers a request of `client` that asks for a WebSocket; `hold` is kept until the connection is over.
+/// Answers a request of `client` that asks for a WebSocket, by the deadline at the latest; `hold` is kept until the connection
+/// is over.
 pub(crate) async fn answer<B>(
     routes: &Routes,
     request: Request<B>,
     hold: Hold,
+    deadline: Option<Instant>,
     client: Option<SocketAddr>,
 ) -> Response<AnswerBody> {
     let (mut head, _) = request.into_parts();
@@ -44,7 +46,7 @@ pub(crate) async fn answer<B>(
     let mut context = Context::from_parts(head);
     context.came_from(client);
     let span = log::invocation_span(&context);
-    let (handshake, decision) = Handshake::new(context, offered, hold.clone());
+    let (handshake, decision) = Handshake::new(context, offered, hold.clone(), deadline);
     let asked =
         span.in_scope(|| catch_unwind(AssertUnwindSafe(|| routes.agent.websocket(handshake))));
     let work = match asked {
@@ -61,7 +63,8 @@ pub(crate) async fn answer<B>(
         upgrade,
         decision,
         answer,
-        limits: routes.settings.limits.clone(),
+        deadline,
+        limit: routes.settings.limits.stream,
         shutdown: routes.cut.clone(),
         hold,
     };
@@ -88,7 +91,10 @@ struct Connection {
     upgrade: OnUpgrade,
     decision: oneshot::Receiver<Decision>,
     answer: oneshot::Sender<Response<AnswerBody>>,
-    limits: Limits,
+    /// When the agent has to have decided.
+    deadline: Option<Instant>,
+    /// How long the connection may be open, and how long another answer may take.
+    limit: Duration,
     /// Cancelled when the server can wait no longer.
     shutdown: CancellationToken,
     hold: Hold,
@@ -99,7 +105,7 @@ impl Connection {
         let work = AssertUnwindSafe(work)
             .catch_unwind()
             .map(|ended| ended.unwrap_or_else(|panic| Err(Failure::from_panic(&*panic))));
-        let (shutdown, limit) = (self.shutdown.clone(), self.limits.stream);
+        let (shutdown, limit) = (self.shutdown.clone(), self.limit);
         let mut job = Job::new(Box::pin(work), async move {
             tokio::select! {
                 () = shutdown.cancelled_owned() => Cut::Shutdown,
@@ -112,7 +118,8 @@ impl Connection {
             decided = &mut self.decision => decided.unwrap_or(Decision::FORBIDDEN),
             // Dropping the job cancels the work: nobody waits for it.
             () = self.answer.closed() => return,
-            () = sleep(self.limits.invocation) => Decision::Refuse(Refusal::Failure(deadline_reached())),
+            // As with an invocation, the work and its place end at the limit.
+            () = until(self.deadline) => return self.refuse(Refusal::Failure(deadline_reached())),
             ended = job.ended() => {
                 let decided = self.decision.try_recv().ok();
                 let decision = decided.unwrap_or_else(|| without_decision(&ended));
@@ -161,12 +168,7 @@ impl Connection {
         let answer = match refusal {
             Refusal::Status(status) => upgrade::refused(status),
             Refusal::Answer(response) => {
-                let bounds = Bounds::new(
-                    self.shutdown,
-                    self.limits.stream,
-                    Span::current(),
-                    self.hold,
-                );
+                let bounds = Bounds::new(self.shutdown, self.limit, Span::current(), self.hold);
                 response.map(|body| AnswerBody::Passed(Box::new(PassedBody::new(body, bounds))))
             }
             Refusal::Failure(failure) => {

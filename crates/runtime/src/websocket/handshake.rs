@@ -4,6 +4,7 @@ use std::fmt;
 
 use http::{HeaderMap, Response, StatusCode};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::message::WebSocketError;
 use super::socket::{FarEnd, WebSocket, pair};
@@ -19,6 +20,7 @@ pub struct Handshake {
     pub(crate) context: Context,
     /// The connection's place among those that are open.
     pub(crate) hold: Hold,
+    deadline: Option<Instant>,
     offered: Vec<String>,
     decision: oneshot::Sender<Decision>,
 }
@@ -61,11 +63,13 @@ impl Handshake {
         context: Context,
         offered: Vec<String>,
         hold: Hold,
+        deadline: Option<Instant>,
     ) -> (Self, oneshot::Receiver<Decision>) {
         let (decision, decided) = oneshot::channel();
         let handshake = Self {
             context,
             hold,
+            deadline,
             offered,
             decision,
         };
@@ -82,6 +86,12 @@ impl Handshake {
     /// Callers of the service may hide a bearer token among them, so they are not for a log.
     pub fn protocols(&self) -> &[String] {
         &self.offered
+    }
+
+    /// Returns when the agent has to have decided; `None` if it may take as long as it likes. At that moment the server answers the
+    /// client itself, and drops the future of [`Agent::websocket`](crate::Agent::websocket).
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     /// Accepts the connection, with one of the protocols that were offered or with none, and waits until it is open.
@@ -165,12 +175,14 @@ impl fmt::Debug for Handshake {
         let Self {
             context,
             hold,
+            deadline,
             offered,
             decision: _,
         } = self;
         f.debug_struct("Handshake")
             .field("context", context)
             .field("hold", hold)
+            .field("deadline", deadline)
             .field("protocols", &offered.len())
             .finish()
     }

@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::duplex;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,7 @@ use super::{Client, PIPE, STILL};
 use crate::PingStatus;
 use crate::agent::{Agent, AgentStatus, Body, BoxFuture, Invocation, Outcome};
 use crate::failure::Failure;
-use crate::limits::Hold;
+use crate::limits::{Hold, Limits, after};
 use crate::log::Captured;
 use crate::routes::Routes;
 use crate::settings::ServerSettings;
@@ -68,8 +68,11 @@ impl Served {
             let (routes, let_go) = (Arc::clone(&routes), Arc::clone(&let_go));
             let service = service_fn(move |request| {
                 let hold = Hold::default().and(LetGo(Arc::clone(&let_go)));
+                let deadline = after(Limits::default().invocation);
                 let routes = Arc::clone(&routes);
-                async move { Ok::<_, Error>(websocket::answer(&routes, request, hold, None).await) }
+                async move {
+                    Ok::<_, Error>(websocket::answer(&routes, request, hold, deadline, None).await)
+                }
             });
             http1::Builder::new()
                 .serve_connection(TokioIo::new(far), service)
@@ -204,6 +207,34 @@ async fn a_place_is_kept_until_the_connection_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_that_nobody_accepts_in_time_gives_its_place_back() {
+    let served = Served::by(|handshake| {
+        Some(Box::pin(async move {
+            let _undecided = handshake;
+            pending().await
+        }))
+    })
+    .await;
+    assert_eq!(served.refusal().0, StatusCode::GATEWAY_TIMEOUT);
+    let over = timeout(Duration::from_secs(10), served.is_over()).await;
+    over.expect("the place and the work are let go");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_knows_by_when_it_has_to_decide() {
+    let served = Served::by(|handshake| {
+        Some(Box::pin(async move {
+            let left = handshake.deadline().unwrap() - Instant::now();
+            assert_eq!(left, Limits::default().invocation);
+            handshake.refuse(StatusCode::IM_A_TEAPOT);
+            Ok(())
+        }))
+    })
+    .await;
+    assert_eq!(served.refusal().0, StatusCode::IM_A_TEAPOT);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_agent_adds_headers_to_the_answer_but_none_of_the_handshake() {
     let served = Served::by(|handshake| {
         Some(Box::pin(async move {
@@ -290,7 +321,7 @@ async fn a_client_that_leaves_before_the_decision_cancels_the_work() {
     request.extensions_mut().insert(upgrade);
     let let_go = Arc::new(Notify::new());
     let hold = Hold::default().and(LetGo(Arc::clone(&let_go)));
-    let waiting = websocket::answer(&routes, request, hold, None);
+    let waiting = websocket::answer(&routes, request, hold, None, None);
     let waiting = timeout(STILL, waiting).await;
     assert!(waiting.is_err(), "nobody decides");
     let_go.notified().await;
