@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use agentcore_protocol::SessionId;
 use agentcore_runtime::{
-    Agent, AgentStatus, BoxFuture, Failure, Handshake, Invocation, Outcome, StatusCode,
+    Agent, AgentStatus, BoxFuture, Failure, Handshake, Invocation, Outcome, StatusCode, Wants,
 };
 use futures_util::future::join_all;
 
@@ -92,8 +92,18 @@ impl Agent for WorkerAgent {
         })
     }
 
-    fn wants_every_request(&self) -> bool {
-        self.fleet.ready().is_some_and(|ready| ready.asgi)
+    fn wants(&self) -> Wants {
+        match self.fleet.ready() {
+            Some(ready) if ready.asgi => Wants::EveryRequest,
+            Some(_) => Wants::Invocations,
+            None => {
+                let fleet = Arc::clone(&self.fleet);
+                Wants::NotKnownYet(Box::pin(async move {
+                    // An agent that does not load is asked all the same: its answer is the reason.
+                    fleet.known().await.is_none_or(|ready| ready.asgi)
+                }))
+            }
+        }
     }
 
     /// The worker writes it, through the agent's own logger, which the agent may have set up as it likes.

@@ -148,6 +148,13 @@ impl Fleet {
         self.first.first()?.ready()
     }
 
+    /// The same, as soon as the agent has loaded; `None` if it does not.
+    pub(crate) async fn known(&self) -> Option<&Ready> {
+        let first = self.first.first()?;
+        first.loaded().await.ok()?;
+        first.ready()
+    }
+
     /// Returns the workers that are there now.
     pub(crate) fn current(&self) -> Vec<Arc<Worker>> {
         let places = 0..self.places.len();

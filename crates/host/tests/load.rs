@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use agentcore_host::{WorkerAgent, WorkerCommand};
-use agentcore_runtime::{Agent, AgentStatus};
+use agentcore_runtime::{Agent, AgentStatus, Wants};
 use serde_json::json;
 
 use crate::support::{Fixture, command};
@@ -65,6 +65,18 @@ async fn an_agent_that_loads_for_ever_is_given_up() {
     let failure = worker.fail(json!({"do": "echo"})).await;
     let expected = "the agent could not be loaded: it had not loaded after 120 s";
     assert_eq!(failure.to_string(), expected);
+}
+
+#[tokio::test]
+async fn which_requests_an_agent_wants_is_known_when_it_has_loaded_or_will_not() {
+    for (mode, wants_every_request) in [("thread", false), ("load-failed", true)] {
+        let worker = Fixture::start(&[mode]);
+        let Wants::NotKnownYet(known) = worker.agent.wants() else {
+            panic!("nothing is loaded yet");
+        };
+        // Who is asked although it did not load tells why.
+        assert_eq!(known.await, wants_every_request, "{mode}");
+    }
 }
 
 #[tokio::test]
