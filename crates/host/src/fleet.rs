@@ -49,7 +49,7 @@ impl Fleet {
     pub(crate) fn start(command: WorkerCommand, count: NonZeroUsize) -> io::Result<Self> {
         let folder = private_folder()?;
         let first: Vec<_> = (1..=count.get())
-            .map(|number| Worker::start(&command, &folder.path().join(number.to_string())))
+            .map(|number| Worker::start(command.clone(), folder.path().join(number.to_string())))
             .collect();
         Ok(Self::of(first, Some(command), folder))
     }
@@ -127,7 +127,9 @@ impl Fleet {
         {
             tracing::info!(target: LOGGER, "A fresh worker process is started");
             let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
-            let fresh = Worker::start(command, &self.folder.path().join(number.to_string()));
+            let socket = self.folder.path().join(number.to_string());
+            // Which only begins to start it, because pings take this lock too.
+            let fresh = Worker::start(command.clone(), socket);
             let old = std::mem::replace(&mut place.worker, fresh);
             place.retired.push(old);
             // The dead are kept until they are buried: whoever stops waits for that.

@@ -7,7 +7,7 @@ use agentcore_host::{WorkerAgent, WorkerCommand};
 use agentcore_runtime::{Agent, AgentStatus, Wants};
 use serde_json::json;
 
-use crate::support::{Fixture, command};
+use crate::support::{Fixture, eventually};
 
 #[tokio::test]
 async fn those_who_wait_get_the_reason() {
@@ -87,11 +87,27 @@ async fn calls_wait_for_the_agent_to_load() {
 
 #[tokio::test]
 async fn a_worker_that_still_loads_can_be_stopped() {
-    let agent = WorkerAgent::start(command(&["hang"]), NonZeroUsize::MIN).unwrap();
-    tokio::time::timeout(Duration::from_secs(20), agent.stop(Duration::from_mins(5)))
-        .await
-        .unwrap();
-    assert_eq!(agent.loaded().await.unwrap_err(), "signal 15 (SIGTERM)");
+    let home = tempfile::tempdir().unwrap();
+    let started = home.path().join("started");
+    let script = format!("touch {}; exec sleep 300", started.display());
+    let hangs = WorkerCommand {
+        program: "sh".into(),
+        args: vec!["-c".into(), script.into()],
+        environment: None,
+    };
+    for (waits, cause) in [
+        (true, "signal 15 (SIGTERM)"),
+        (false, "it was ended before it had started"),
+    ] {
+        let agent = WorkerAgent::start(hangs.clone(), NonZeroUsize::MIN).unwrap();
+        if waits {
+            eventually(async || started.exists()).await;
+        }
+        tokio::time::timeout(Duration::from_secs(20), agent.stop(Duration::from_mins(5)))
+            .await
+            .unwrap();
+        assert_eq!(agent.loaded().await.unwrap_err(), cause);
+    }
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::net::UnixListener;
 use uuid::Uuid;
 
-use super::{Death, LAST_WORDS, Worker, greet, supervise};
+use super::{Death, LAST_WORDS, Origin, Worker, greet, supervise};
 use crate::LOGGER;
 use crate::wire::to_worker;
 
@@ -30,7 +30,7 @@ impl Worker {
     pub(crate) fn attached(socket: PathBuf) -> io::Result<(Arc<Self>, Entrance)> {
         let listener = UnixListener::bind(&socket)?;
         let token = Uuid::new_v4().simple().to_string();
-        let worker = Arc::new(Self::new(None));
+        let worker = Arc::new(Self::new(Origin::Attached));
         let greeting = tokio::spawn(greet::accept(Arc::clone(&worker), listener, token.clone()));
         let supervised = Arc::clone(&worker);
         let path = socket.clone();

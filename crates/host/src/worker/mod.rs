@@ -22,7 +22,7 @@ mod ticket;
 
 pub(crate) mod exit;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
@@ -32,7 +32,8 @@ use bytes::Bytes;
 use rustix::process::Signal;
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
-use tokio::time::{sleep, timeout};
+use tokio::sync::SetOnce;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -75,7 +76,7 @@ pub(crate) struct Worker {
     life: Life,
     control: Arc<Outbox>,
     pool: Pool,
-    mux: OnceLock<Arc<Multiplex>>,
+    mux: SetOnce<Arc<Multiplex>>,
     /// What the worker said when the agent had loaded.
     ready: OnceLock<Ready>,
     has_control: AtomicBool,
@@ -88,11 +89,20 @@ pub(crate) struct Worker {
     calls: TaskTracker,
     numbers: AtomicU32,
     sockets: Mutex<Sockets>,
-    /// `None` if the process could not be started, or is not ours to end.
-    group: Option<Group>,
+    /// Where the process comes from.
+    origin: Origin,
     /// Cancelled when nothing of the process is left.
     gone: CancellationToken,
     handle: Handle,
+}
+
+/// Where a worker comes from.
+#[derive(Debug)]
+enum Origin {
+    /// Its process is started here, and is ours to end. The group is there once it has been started.
+    Started(OnceLock<Group>),
+    /// It has started this process, and ends by itself.
+    Attached,
 }
 
 /// All connections, so that they can be shut when the process has died: a forked child may still hold its ends.
@@ -118,31 +128,22 @@ impl From<TooLarge> for NotTaken {
 }
 
 impl Worker {
-    /// Starts a worker that connects to `socket`. If it cannot be started, it is dead from the beginning.
+    /// Has a worker started that connects to `socket`, and does not wait for that. If it cannot be started, it dies loading.
     ///
     /// Has to be called inside a tokio runtime.
-    pub(crate) fn start(command: &WorkerCommand, socket: &Path) -> Arc<Self> {
-        match supervise::start(command, socket) {
-            Ok(worker) => worker,
-            Err(error) => {
-                let worker = Self::new(None);
-                worker.gone.cancel();
-                worker.life.die(format!(
-                    "`{}` could not be started: {error}",
-                    command.program.display()
-                ));
-                Arc::new(worker)
-            }
-        }
+    pub(crate) fn start(command: WorkerCommand, socket: PathBuf) -> Arc<Self> {
+        let worker = Arc::new(Self::new(Origin::Started(OnceLock::new())));
+        tokio::spawn(supervise::live(Arc::clone(&worker), command, socket));
+        worker
     }
 
-    fn new(group: Option<Group>) -> Self {
+    fn new(origin: Origin) -> Self {
         let control = Arc::new(Outbox::default());
         Self {
             life: Life::new(),
             pool: Pool::new(Arc::clone(&control)),
             control,
-            mux: OnceLock::new(),
+            mux: SetOnce::new(),
             ready: OnceLock::new(),
             has_control: AtomicBool::new(false),
             control_ended: CancellationToken::new(),
@@ -151,7 +152,7 @@ impl Worker {
             calls: TaskTracker::new(),
             numbers: AtomicU32::new(1),
             sockets: Mutex::default(),
-            group,
+            origin,
             gone: CancellationToken::new(),
             handle: Handle::current(),
         }
@@ -212,7 +213,7 @@ impl Worker {
 
     /// Lets the worker finish what it does, for a while, and gives it nothing more; then it is ended because of `cause`.
     pub(crate) fn retire(self: &Arc<Self>, cause: &'static str) {
-        if self.group.is_none() {
+        if matches!(self.origin, Origin::Attached) {
             return self.stay(cause);
         }
         if !self.calls.close() || self.dead().is_some() {
@@ -252,16 +253,9 @@ impl Worker {
 
     /// Waits for the loop connection, which a worker may open when it first needs it.
     async fn multiplex(&self) -> Result<&Arc<Multiplex>, NotTaken> {
-        let came = timeout(LOOP_CONNECTION, async {
-            loop {
-                if let Some(mux) = self.mux.get() {
-                    return mux;
-                }
-                sleep(Duration::from_millis(1)).await;
-            }
-        });
         tokio::select! {
-            came = came => came.map_err(|_| NotTaken::Gone),
+            biased;
+            came = timeout(LOOP_CONNECTION, self.mux.wait()) => came.map_err(|_| NotTaken::Gone),
             _ = self.life.death() => Err(NotTaken::Gone),
         }
     }
@@ -283,17 +277,19 @@ impl Worker {
     /// Ends the worker: lets it finish what runs within `grace`, then TERM, then KILL. Returns when all of it is gone.
     pub(crate) async fn stop(&self, grace: Duration) {
         self.stopping.store(true, Ordering::Relaxed);
-        let Some(group) = self.group else {
+        let Origin::Started(group) = &self.origin else {
             return self.let_go(grace).await;
         };
-        if self.is_loading() {
-            group.signal(Signal::TERM);
-        } else {
+        if !self.is_loading() {
             let grace_ms = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
             self.control.push(|out| to_worker::stop(grace_ms, out));
-            if self.life.death_within(grace).await.is_none() {
-                group.signal(Signal::TERM);
-            }
+            self.life.death_within(grace).await;
+        }
+        match group.get() {
+            Some(group) if self.dead().is_none() => group.signal(Signal::TERM),
+            Some(_) => {}
+            // It is being started at this moment, and ended when it has been.
+            None => self.life.condemn("it was ended before it had started"),
         }
         if self.life.death_within(LAST_WORDS).await.is_none() {
             self.life.condemn("it did not end when it was told to");
