@@ -122,6 +122,12 @@ impl Agent for WorkerAgent {
         }
     }
 
+    /// The workers are stopped by whoever has started them, when all is served.
+    fn shutdown(&self, _grace: Duration) -> BoxFuture<'static, ()> {
+        self.fleet.begin_to_end();
+        Box::pin(std::future::ready(()))
+    }
+
     fn refresh(&self) -> Option<BoxFuture<'static, ()>> {
         let asked: Vec<_> = self
             .fleet

@@ -84,6 +84,8 @@ pub(crate) struct Worker {
     control_ended: CancellationToken,
     /// Whether the worker was told to end: then its connections may go before it does.
     stopping: AtomicBool,
+    /// Cancelled when the server begins to end: whoever tells it to may tell the worker too.
+    server_ends: CancellationToken,
     status: Arc<LastStatus>,
     /// The calls that the worker has or may still be at work on; closed when it is to get no more.
     calls: TaskTracker,
@@ -131,13 +133,18 @@ impl Worker {
     /// Has a worker started that connects to `socket`, and does not wait for that. If it cannot be started, it dies loading.
     ///
     /// Has to be called inside a tokio runtime.
-    pub(crate) fn start(command: WorkerCommand, socket: PathBuf) -> Arc<Self> {
-        let worker = Arc::new(Self::new(Origin::Started(OnceLock::new())));
+    pub(crate) fn start(
+        command: WorkerCommand,
+        socket: PathBuf,
+        server_ends: CancellationToken,
+    ) -> Arc<Self> {
+        let origin = Origin::Started(OnceLock::new());
+        let worker = Arc::new(Self::new(origin, server_ends));
         tokio::spawn(supervise::live(Arc::clone(&worker), command, socket));
         worker
     }
 
-    fn new(origin: Origin) -> Self {
+    fn new(origin: Origin, server_ends: CancellationToken) -> Self {
         let control = Arc::new(Outbox::default());
         Self {
             life: Life::new(),
@@ -148,6 +155,7 @@ impl Worker {
             has_control: AtomicBool::new(false),
             control_ended: CancellationToken::new(),
             stopping: AtomicBool::new(false),
+            server_ends,
             status: Arc::default(),
             calls: TaskTracker::new(),
             numbers: AtomicU32::new(1),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -72,15 +73,26 @@ async fn see_to_the_end(worker: &Worker, launched: Launched, socket: &Path) {
         group,
         greeting,
     } = launched;
-    let cause = wait(worker, child, group).await;
+    let status = wait(worker, child, group).await;
+    let was_told = status.as_ref().is_ok_and(|status| exit::was_told(*status));
+    let cause = match status {
+        Ok(status) => exit::describe(status),
+        Err(error) => format!("its end could not be learnt: {error}"),
+    };
     if worker.life.is_loading() {
         // It may have said why before it ended, and nobody has read that yet.
         let said = async { worker.control_ended.cancelled().await };
         let _ = timeout(UNREAD, said).await;
     }
     worker.life.die(cause);
-    log_death(worker);
+    if !was_told {
+        log_death(worker);
+    }
     bury(worker, &greeting, socket).await;
+    // Whoever tells all processes to end tells the server too, which may have learnt it only meanwhile.
+    if was_told && !worker.server_ends.is_cancelled() {
+        log_death(worker);
+    }
     group.end().await;
 }
 
@@ -97,17 +109,12 @@ pub(super) async fn bury(worker: &Worker, greeting: &JoinHandle<()>, socket: &Pa
 }
 
 /// Waits for the end of the process, and brings it about when the worker is condemned or takes too long to load.
-async fn wait(worker: &Worker, mut child: Child, group: Group) -> String {
+async fn wait(worker: &Worker, mut child: Child, group: Group) -> io::Result<ExitStatus> {
     let deadline = Instant::now() + START_LIMIT;
     loop {
         let may_be_late = worker.life.is_loading() && !worker.life.is_condemned();
         tokio::select! {
-            status = child.wait() => {
-                return match status {
-                    Ok(status) => exit::describe(status),
-                    Err(error) => format!("its end could not be learnt: {error}"),
-                };
-            }
+            status = child.wait() => return status,
             () = worker.life.condemned() => group.signal(Signal::KILL),
             // It said itself that it ends, and does not.
             () = hangs(worker), if !worker.life.is_condemned() => worker.life.condemn("it did not end"),
