@@ -86,7 +86,7 @@ pub(crate) struct Worker {
     stopping: AtomicBool,
     /// Cancelled when the server begins to end: whoever tells it to may tell the worker too.
     server_ends: CancellationToken,
-    status: Arc<LastStatus>,
+    status: LastStatus,
     /// The calls that the worker has or may still be at work on; closed when it is to get no more.
     calls: TaskTracker,
     numbers: AtomicU32,
@@ -156,7 +156,7 @@ impl Worker {
             control_ended: CancellationToken::new(),
             stopping: AtomicBool::new(false),
             server_ends,
-            status: Arc::default(),
+            status: LastStatus::default(),
             calls: TaskTracker::new(),
             numbers: AtomicU32::new(1),
             sockets: Mutex::default(),
@@ -279,7 +279,7 @@ impl Worker {
     /// Asks the agent's own ping handler, if it has one; the future ends when it has answered, and soon in any case.
     pub(crate) fn refresh(&self) -> Option<BoxFuture<'static, ()>> {
         let asks = self.ready.get().is_some_and(|ready| ready.ping) && self.dead().is_none();
-        asks.then(|| LastStatus::refresh(&self.status, &self.control))
+        asks.then(|| self.status.refresh(&self.control))
     }
 
     /// Ends the worker: lets it finish what runs within `grace`, then TERM, then KILL. Returns when all of it is gone.
