@@ -24,6 +24,7 @@ NAMES = "a parameter that takes all names is not asked for by name"
 PING = "pings are answered by the server, whatever the agent's process does; they pass no middleware"
 NOWHERE = "it is not that the caller must not, but that there is nothing"
 REFUSED = "a refused handshake has no body, and leaves its connection open"
+STAYS = "a handshake that is refused leaves its connection open"
 NOT_ACCEPTED = "a handler that returns without accepting or refusing has failed"
 CLOSES = "a handler that returns has closed its connection, and says so"
 FAILS_TO_CLOSE = "a close that cannot be sent is a failure with a code of its own, not a cut connection"
@@ -40,11 +41,6 @@ STRICT = "a request that two readers could read in two ways is refused"
 CLOSES_ANYWAY = "a connection of HTTP/1.0 ends without its being said"
 TOO_LARGE = "heads of requests have limits"
 LATE_ENTRYPOINT = "an entrypoint that is registered after `run()` is served"
-
-# What the tables show to be missing, with what stands in the way.
-ACCEPT_HEADERS = "headers of an accepted handshake are not sent by the server yet"
-DENIAL = "headers and body of a refused handshake are not sent by the server yet"
-CODE_1014 = "the server does not know the code 1014 yet"
 
 
 def with_type(kind):

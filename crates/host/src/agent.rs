@@ -7,14 +7,18 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agentcore_protocol::SessionId;
 use agentcore_runtime::{
-    Agent, AgentStatus, BoxFuture, Failure, Handshake, Invocation, Outcome, StatusCode,
+    Agent, AgentStatus, BoxFuture, Failure, Handshake, Invocation, Outcome, StatusCode, Wants,
 };
 use futures_util::future::join_all;
 
 use crate::fleet::Fleet;
-use crate::wire::from_worker::{Source, Status};
-use crate::worker::{Entrance, NotTaken, Worker, WorkerCommand, of_a_death, shutting_down};
+use crate::wire::from_worker::{Ready, Source, Status};
+use crate::worker::{
+    Death, Entrance, LoopCall, NotTaken, Worker, WorkerCommand, of_a_death, serve, shutting_down,
+    too_large,
+};
 
 /// How many workers may die under a call before they have seen it; more would be an agent that dies of being started.
 const TRIES: usize = 3;
@@ -71,7 +75,10 @@ impl WorkerAgent {
 impl Agent for WorkerAgent {
     fn invoke(&self, invocation: Invocation) -> BoxFuture<'static, Outcome> {
         let fleet = Arc::clone(&self.fleet);
-        Box::pin(async move { invoke(&fleet, invocation).await })
+        Box::pin(async move {
+            let invoked = invoke(&fleet, &invocation).await;
+            invoked.unwrap_or_else(Outcome::Failed)
+        })
     }
 
     fn websocket(&self, handshake: Handshake) -> Option<BoxFuture<'static, Result<(), Failure>>> {
@@ -79,16 +86,24 @@ impl Agent for WorkerAgent {
         let session = handshake.context().session_id();
         let worker = fleet.worker(session);
         // Of an agent that is not there yet nobody knows whether it has a handler.
-        let takes = worker
-            .ready()
-            .is_none_or(|ready| ready.websocket || ready.asgi);
+        let takes = worker.ready().is_none_or(takes_websockets);
         takes.then(|| -> BoxFuture<'static, _> {
-            Box::pin(async move { websocket(&worker, handshake).await })
+            Box::pin(async move { websocket(&fleet, handshake).await })
         })
     }
 
-    fn wants_every_request(&self) -> bool {
-        self.fleet.ready().is_some_and(|ready| ready.asgi)
+    fn wants(&self) -> Wants {
+        match self.fleet.ready() {
+            Some(ready) if ready.asgi => Wants::EveryRequest,
+            Some(_) => Wants::Invocations,
+            None => {
+                let fleet = Arc::clone(&self.fleet);
+                Wants::NotKnownYet(Box::pin(async move {
+                    // An agent that does not load is asked all the same: its answer is the reason.
+                    fleet.known().await.is_none_or(|ready| ready.asgi)
+                }))
+            }
+        }
     }
 
     /// The worker writes it, through the agent's own logger, which the agent may have set up as it likes.
@@ -107,6 +122,12 @@ impl Agent for WorkerAgent {
         }
     }
 
+    /// The workers are stopped by whoever has started them, when all is served.
+    fn shutdown(&self, _grace: Duration) -> BoxFuture<'static, ()> {
+        self.fleet.begin_to_end();
+        Box::pin(std::future::ready(()))
+    }
+
     fn refresh(&self) -> Option<BoxFuture<'static, ()>> {
         let asked: Vec<_> = self
             .fleet
@@ -121,39 +142,87 @@ impl Agent for WorkerAgent {
     }
 }
 
-async fn invoke(fleet: &Fleet, invocation: Invocation) -> Outcome {
-    let mut last = None;
-    for _ in 0..TRIES {
-        if fleet.is_stopping() {
-            return Outcome::Failed(shutting_down());
-        }
-        let worker = fleet.worker(invocation.context.session_id());
-        if let Err(death) = worker.loaded().await {
-            if death.loaded {
-                last = Some(death);
-                continue;
-            }
-            return Outcome::Failed(of_a_death(&death));
-        }
-        match worker.call(&invocation).await {
-            Ok(outcome) => return outcome,
-            Err(NotTaken) => last = worker.dead().or(last),
+async fn invoke(fleet: &Fleet, invocation: &Invocation) -> Result<Outcome, Failure> {
+    let mut tries = Tries::new(fleet, invocation.context.session_id());
+    loop {
+        let worker = tries.worker().await?;
+        match worker.call(invocation).await {
+            Ok(outcome) => return Ok(outcome),
+            Err(why) => tries.again(&worker, why)?,
         }
     }
-    Outcome::Failed(last.map_or_else(shutting_down, |death| of_a_death(&death)))
 }
 
-async fn websocket(worker: &Arc<Worker>, handshake: Handshake) -> Result<(), Failure> {
-    if let Err(death) = worker.loaded().await {
-        handshake.fail(of_a_death(&death));
-        return Ok(());
+async fn websocket(fleet: &Fleet, handshake: Handshake) -> Result<(), Failure> {
+    match open(fleet, &handshake).await {
+        Ok(Some(call)) => return serve(call, handshake).await,
+        Ok(None) => handshake.refuse(StatusCode::NOT_FOUND),
+        Err(failure) => handshake.fail(failure),
     }
-    let takes = worker
-        .ready()
-        .is_some_and(|ready| ready.websocket || ready.asgi);
-    if !takes {
-        handshake.refuse(StatusCode::NOT_FOUND);
-        return Ok(());
+    Ok(())
+}
+
+/// Hands a WebSocket to a worker; `None` if the agent takes none.
+async fn open(fleet: &Fleet, handshake: &Handshake) -> Result<Option<LoopCall>, Failure> {
+    let mut tries = Tries::new(fleet, handshake.context().session_id());
+    loop {
+        let worker = tries.worker().await?;
+        if !worker.ready().is_some_and(takes_websockets) {
+            return Ok(None);
+        }
+        match worker.open(handshake).await {
+            Ok(call) => return Ok(Some(call)),
+            Err(why) => tries.again(&worker, why)?,
+        }
     }
-    worker.websocket(handshake).await
+}
+
+/// The search for a worker that takes a call: the next one is asked if one has gone before it saw anything of the call.
+struct Tries<'a> {
+    fleet: &'a Fleet,
+    session: Option<&'a SessionId>,
+    left: usize,
+    last: Option<Arc<Death>>,
+}
+
+impl<'a> Tries<'a> {
+    fn new(fleet: &'a Fleet, session: Option<&'a SessionId>) -> Self {
+        Self {
+            fleet,
+            session,
+            left: TRIES,
+            last: None,
+        }
+    }
+
+    /// Waits for a worker whose agent has loaded.
+    async fn worker(&mut self) -> Result<Arc<Worker>, Failure> {
+        while self.left > 0 {
+            self.left -= 1;
+            if self.fleet.is_stopping() {
+                return Err(shutting_down());
+            }
+            let worker = self.fleet.worker(self.session);
+            match worker.loaded().await {
+                Ok(()) => return Ok(worker),
+                Err(death) if death.loaded => self.last = Some(death),
+                Err(death) => return Err(of_a_death(&death)),
+            }
+        }
+        let last = self.last.take();
+        Err(last.map_or_else(shutting_down, |death| of_a_death(&death)))
+    }
+
+    /// Says that the worker does not have the call; fails if no other one would.
+    fn again(&mut self, worker: &Worker, why: NotTaken) -> Result<(), Failure> {
+        match why {
+            NotTaken::TooLarge => return Err(too_large()),
+            NotTaken::Gone => self.last = worker.dead().or(self.last.take()),
+        }
+        Ok(())
+    }
+}
+
+fn takes_websockets(ready: &Ready) -> bool {
+    ready.websocket || ready.asgi
 }

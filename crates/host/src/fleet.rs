@@ -16,6 +16,7 @@ use std::time::Duration;
 use agentcore_protocol::SessionId;
 use futures_util::future::{join_all, try_join_all};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use crate::LOGGER;
 use crate::wire::from_worker::{Ready, Source, Status};
@@ -34,6 +35,9 @@ pub(crate) struct Fleet {
     first: Vec<Arc<Worker>>,
     places: Vec<Mutex<Place>>,
     started: AtomicU64,
+    /// Cancelled when the server begins to end.
+    ending: CancellationToken,
+    /// Whether no calls are taken any more.
     stopping: AtomicBool,
 }
 
@@ -48,21 +52,31 @@ impl Fleet {
     /// Starts `count` workers. Has to be called inside a tokio runtime.
     pub(crate) fn start(command: WorkerCommand, count: NonZeroUsize) -> io::Result<Self> {
         let folder = private_folder()?;
+        let ending = CancellationToken::new();
         let first: Vec<_> = (1..=count.get())
-            .map(|number| Worker::start(&command, &folder.path().join(number.to_string())))
+            .map(|number| {
+                let socket = folder.path().join(number.to_string());
+                Worker::start(command.clone(), socket, ending.clone())
+            })
             .collect();
-        Ok(Self::of(first, Some(command), folder))
+        Ok(Self::of(first, Some(command), folder, ending))
     }
 
     /// Waits for the only worker, which runs already; returns also that worker, and how it gets here.
     pub(crate) fn attached() -> io::Result<(Self, Arc<Worker>, Entrance)> {
         let folder = private_folder()?;
-        let (worker, entrance) = Worker::attached(folder.path().join("1"))?;
-        let fleet = Self::of(vec![Arc::clone(&worker)], None, folder);
+        let ending = CancellationToken::new();
+        let (worker, entrance) = Worker::attached(folder.path().join("1"), ending.clone())?;
+        let fleet = Self::of(vec![Arc::clone(&worker)], None, folder, ending);
         Ok((fleet, worker, entrance))
     }
 
-    fn of(first: Vec<Arc<Worker>>, command: Option<WorkerCommand>, folder: TempDir) -> Self {
+    fn of(
+        first: Vec<Arc<Worker>>,
+        command: Option<WorkerCommand>,
+        folder: TempDir,
+        ending: CancellationToken,
+    ) -> Self {
         let place = |worker: &Arc<Worker>| {
             Mutex::new(Place {
                 worker: Arc::clone(worker),
@@ -75,6 +89,7 @@ impl Fleet {
             places: first.iter().map(place).collect(),
             started: AtomicU64::new(first.len() as u64),
             first,
+            ending,
             stopping: AtomicBool::new(false),
         }
     }
@@ -127,7 +142,9 @@ impl Fleet {
         {
             tracing::info!(target: LOGGER, "A fresh worker process is started");
             let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
-            let fresh = Worker::start(command, &self.folder.path().join(number.to_string()));
+            let socket = self.folder.path().join(number.to_string());
+            // Which only begins to start it, because pings take this lock too.
+            let fresh = Worker::start(command.clone(), socket, self.ending.clone());
             let old = std::mem::replace(&mut place.worker, fresh);
             place.retired.push(old);
             // The dead are kept until they are buried: whoever stops waits for that.
@@ -148,12 +165,24 @@ impl Fleet {
         self.first.first()?.ready()
     }
 
+    /// The same, as soon as the agent has loaded; `None` if it does not.
+    pub(crate) async fn known(&self) -> Option<&Ready> {
+        let first = self.first.first()?;
+        first.loaded().await.ok()?;
+        first.ready()
+    }
+
     /// Returns the workers that are there now.
     pub(crate) fn current(&self) -> Vec<Arc<Worker>> {
         let places = 0..self.places.len();
         places
             .map(|place| Arc::clone(&self.place(place).worker))
             .collect()
+    }
+
+    /// Says that the server begins to end; what runs may finish.
+    pub(crate) fn begin_to_end(&self) {
+        self.ending.cancel();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

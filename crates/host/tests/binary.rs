@@ -1,12 +1,12 @@
 //! The program `agentcore-host`: exit classes, signals, and what it says.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::net::TcpStream;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
 use crate::support::{eventually, free_port, real_path};
@@ -178,35 +178,91 @@ async fn it_serves_until_it_is_told_to_end() {
     }
 }
 
+/// Says who runs it, and takes its time.
+const SLOW: &str = "import os, time\nfrom bedrock_agentcore import BedrockAgentCoreApp\napp = BedrockAgentCoreApp()\n\n\n\
+                    @app.entrypoint\ndef invoke(payload):\n    open('pid', 'w').write(str(os.getpid()))\n    time.sleep(60)\n";
+
+/// A server whose agent is at work.
+struct Busy {
+    home: TempDir,
+    child: Child,
+    server: Pid,
+    worker: Pid,
+    /// The caller, who waits.
+    _call: TcpStream,
+}
+
+impl Busy {
+    async fn start() -> Self {
+        let home = home(SLOW);
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut command = program(&home, &["serve", "agent.py", "--engine", "native"]);
+        command
+            .env("AGENTCORE_LISTEN", &address)
+            .stderr(File::create(home.path().join("err")).unwrap());
+        let child = command.spawn().unwrap();
+        let server = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        eventually(async || TcpStream::connect(&address).is_ok()).await;
+        let mut call = TcpStream::connect(&address).unwrap();
+        call.write_all(b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1")
+            .unwrap();
+        let mark = home.path().join("pid");
+        eventually(async || fs::read_to_string(&mark).is_ok_and(|pid| !pid.is_empty())).await;
+        let worker = fs::read_to_string(&mark).unwrap().parse().unwrap();
+        Self {
+            home,
+            child,
+            server,
+            worker: Pid::from_raw(worker).unwrap(),
+            _call: call,
+        }
+    }
+
+    /// What the server has written to its standard error.
+    fn wrote(&self) -> String {
+        fs::read_to_string(self.home.path().join("err")).unwrap()
+    }
+
+    /// Waits for the server's end, and returns how it ended and what it wrote.
+    async fn ended(mut self) -> (ExitStatus, String) {
+        eventually(async || test_kill_process(self.worker).is_err()).await;
+        let path = self.home.path().join("err");
+        let status = tokio::task::spawn_blocking(move || self.child.wait());
+        let status = status.await.unwrap().unwrap();
+        (status, fs::read_to_string(path).unwrap())
+    }
+}
+
 #[tokio::test]
 async fn a_second_interrupt_ends_a_call_that_would_have_been_waited_for() {
-    let slow = "import os, time\nfrom bedrock_agentcore import BedrockAgentCoreApp\napp = BedrockAgentCoreApp()\n\n\n\
-                @app.entrypoint\ndef invoke(payload):\n    open('pid', 'w').write(str(os.getpid()))\n    time.sleep(60)\n";
-    let home = home(slow);
-    let address = format!("127.0.0.1:{}", free_port());
-    let mut command = program(&home, &["serve", "agent.py", "--engine", "native"]);
-    let child = command.env("AGENTCORE_LISTEN", &address).spawn().unwrap();
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
-    eventually(async || TcpStream::connect(&address).is_ok()).await;
-    let mut call = TcpStream::connect(&address).unwrap();
-    call.write_all(b"POST /invocations HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n1")
-        .unwrap();
-    let mark = home.path().join("pid");
-    eventually(async || fs::read_to_string(&mark).is_ok_and(|pid| !pid.is_empty())).await;
-    let worker = fs::read_to_string(&mark).unwrap().parse().unwrap();
-
+    let busy = Busy::start().await;
     let begun = std::time::Instant::now();
-    kill_process(pid, Signal::INT).unwrap();
+    kill_process(busy.server, Signal::INT).unwrap();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    kill_process(pid, Signal::INT).unwrap();
-    let ended = tokio::task::spawn_blocking(|| child.wait_with_output());
-    let output = ended.await.unwrap().unwrap();
-    assert!(output.status.success(), "{output:?}");
+    kill_process(busy.server, Signal::INT).unwrap();
+    let (status, wrote) = busy.ended().await;
+    assert!(status.success(), "{wrote}");
     assert!(
         begun.elapsed() < Duration::from_secs(8),
         "{:?}",
         begun.elapsed()
     );
-    let worker = Pid::from_raw(worker).unwrap();
-    eventually(async || rustix::process::test_kill_process(worker).is_err()).await;
+}
+
+#[tokio::test]
+async fn a_worker_that_is_told_to_end_is_news_unless_the_server_is_too() {
+    const NEWS: &str = "The agent's worker process ended: signal 15 (SIGTERM)";
+    let busy = Busy::start().await;
+    // As a sandbox does, in whatever order.
+    kill_process(busy.worker, Signal::TERM).unwrap();
+    kill_process(busy.server, Signal::TERM).unwrap();
+    let (status, wrote) = busy.ended().await;
+    assert!(status.success(), "{wrote}");
+    assert!(!wrote.contains(NEWS), "{wrote}");
+
+    let busy = Busy::start().await;
+    kill_process(busy.worker, Signal::TERM).unwrap();
+    eventually(async || busy.wrote().contains(NEWS)).await;
+    kill_process(busy.server, Signal::TERM).unwrap();
+    assert!(busy.ended().await.0.success());
 }

@@ -81,6 +81,16 @@ async fn on_a_thread_connection_a_plain_call_runs_to_its_end_and_the_connection_
 }
 
 #[tokio::test]
+async fn a_call_left_on_its_way_to_the_loop_connection_is_cancelled_there() {
+    let worker = Fixture::start(&["thread"]);
+    worker.agent.loaded().await.unwrap();
+    leave(&worker, json!({"do": "move"})).await;
+    // Only now the worker opens the connection.
+    worker.ask(json!({"do": "open"})).await;
+    worker.wait_for("cancelled", 1).await;
+}
+
+#[tokio::test]
 async fn on_a_thread_connection_a_stream_is_cut() {
     let worker = Fixture::start(&["thread"]);
     let mut events = worker.stream(json!({"do": "stream", "n": 1_000_000})).await;

@@ -4,11 +4,13 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use agentcore_host::Capacity;
+use agentcore_runtime::{Agent, Context, Invocation};
+use http::HeaderMap;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use crate::support::eventually;
 use crate::support::served::Served;
+use crate::support::{Fixture, eventually};
 
 const DEADLY: &str = r#"
 import asyncio, ctypes, os, signal, sys, threading
@@ -203,6 +205,22 @@ async fn sessions_have_a_worker_each_and_only_those_of_a_dead_one_notice() {
         assert_eq!(status, 200);
         assert_eq!(now == *home, *home != homes[0], "session {session}");
     }
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_a_thread_of_a_worker_that_is_replaced_goes_to_the_fresh_one() {
+    // It has one thread.
+    let worker = Fixture::start(&["thread", "0", "1"]);
+    let before = worker.ask(json!({"do": "pid"})).await;
+    let context = Context::from_headers(HeaderMap::new());
+    let mut busy = Invocation::new(json!({"do": "wait"}).to_string(), context);
+    busy.deadline = Some(Instant::now() + Duration::from_millis(200));
+    let busy = worker.agent.invoke(busy);
+    assert!(timeout(Duration::from_millis(400), busy).await.is_err());
+    // The other one takes half a minute to come back, which is not waited for.
+    let waiting = worker.ask(json!({"do": "pid"}));
+    let after = timeout(Duration::from_secs(20), waiting).await;
+    assert_ne!(after.expect("it went on to the fresh worker"), before);
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use agentcore_host::{WorkerAgent, WorkerCommand};
-use agentcore_runtime::{Agent, AgentStatus};
+use agentcore_runtime::{Agent, AgentStatus, Wants};
 use serde_json::json;
 
-use crate::support::{Fixture, command};
+use crate::support::{Fixture, eventually};
 
 #[tokio::test]
 async fn those_who_wait_get_the_reason() {
@@ -68,6 +68,18 @@ async fn an_agent_that_loads_for_ever_is_given_up() {
 }
 
 #[tokio::test]
+async fn which_requests_an_agent_wants_is_known_when_it_has_loaded_or_will_not() {
+    for (mode, wants_every_request) in [("thread", false), ("load-failed", true)] {
+        let worker = Fixture::start(&[mode]);
+        let Wants::NotKnownYet(known) = worker.agent.wants() else {
+            panic!("nothing is loaded yet");
+        };
+        // Who is asked although it did not load tells why.
+        assert_eq!(known.await, wants_every_request, "{mode}");
+    }
+}
+
+#[tokio::test]
 async fn calls_wait_for_the_agent_to_load() {
     let worker = Fixture::start(&["thread", "0.5"]);
     assert_eq!(worker.ask(json!({"do": "echo"})).await["do"], "echo");
@@ -75,11 +87,27 @@ async fn calls_wait_for_the_agent_to_load() {
 
 #[tokio::test]
 async fn a_worker_that_still_loads_can_be_stopped() {
-    let agent = WorkerAgent::start(command(&["hang"]), NonZeroUsize::MIN).unwrap();
-    tokio::time::timeout(Duration::from_secs(20), agent.stop(Duration::from_mins(5)))
-        .await
-        .unwrap();
-    assert_eq!(agent.loaded().await.unwrap_err(), "signal 15 (SIGTERM)");
+    let home = tempfile::tempdir().unwrap();
+    let started = home.path().join("started");
+    let script = format!("touch {}; exec sleep 300", started.display());
+    let hangs = WorkerCommand {
+        program: "sh".into(),
+        args: vec!["-c".into(), script.into()],
+        environment: None,
+    };
+    for (waits, cause) in [
+        (true, "signal 15 (SIGTERM)"),
+        (false, "it was ended before it had started"),
+    ] {
+        let agent = WorkerAgent::start(hangs.clone(), NonZeroUsize::MIN).unwrap();
+        if waits {
+            eventually(async || started.exists()).await;
+        }
+        tokio::time::timeout(Duration::from_secs(20), agent.stop(Duration::from_mins(5)))
+            .await
+            .unwrap();
+        assert_eq!(agent.loaded().await.unwrap_err(), cause);
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ mod misbehaviour;
 mod python;
 mod sdk;
 mod support;
+mod websockets;
 
 #[test]
 fn no_test_file_is_forgotten() {

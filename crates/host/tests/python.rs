@@ -259,6 +259,27 @@ async fn an_app_with_routes_of_its_own_gets_every_request_but_pings() {
 }
 
 #[tokio::test]
+async fn while_an_app_loads_requests_on_its_own_routes_wait() {
+    let wait = "import os, time\nwhile not os.path.exists(os.path.join(os.path.dirname(__file__), 'go')):\n    time.sleep(0.01)\n";
+    let plain = agent("@app.entrypoint\ndef main(payload):\n    return payload\n");
+    for (code, statuses) in [(OWN_ROUTES, (203, 404)), (&*plain, (404, 404))] {
+        let agent = Served::start(&format!("{wait}{code}"));
+        agent.bound().await;
+        let asked = |path| {
+            let request = agent.client.put(format!("{}{path}", agent.url));
+            tokio::spawn(request.send())
+        };
+        let (own, other) = (asked("/own?a=1"), asked("/other"));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!own.is_finished() && !other.is_finished());
+        fs::write(agent.folder.path().join("go"), "").unwrap();
+        let (own, other) = (own.await.unwrap().unwrap(), other.await.unwrap().unwrap());
+        assert_eq!((own.status().as_u16(), other.status().as_u16()), statuses);
+        agent.end().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_websocket_reaches_its_handler() {
     let agent = Served::start(
         "from bedrock_agentcore import BedrockAgentCoreApp\napp = BedrockAgentCoreApp()\n@app.websocket\n\

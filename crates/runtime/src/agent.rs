@@ -45,12 +45,12 @@ pub trait Agent: Send + Sync + 'static {
         None
     }
 
-    /// Says whether the agent wants every request and not only its invocations: then those of any method and any path come to
-    /// [`Agent::invoke`], which finds these in the context, and WebSockets of any path to [`Agent::websocket`]. Must return at once.
+    /// Says which requests the agent wants. Must return at once: each request asks it.
     ///
-    /// `GET` and `HEAD` of `/ping` stay the server's: they answer whatever the agent does. The default is `false`.
-    fn wants_every_request(&self) -> bool {
-        false
+    /// `GET` and `HEAD` of `/ping` are the server's in any case: they answer whatever the agent does. The default is
+    /// [`Wants::Invocations`].
+    fn wants(&self) -> Wants {
+        Wants::Invocations
     }
 
     /// Says whether the agent writes the line in the log about an invocation that went well, so that the server does not.
@@ -76,6 +76,18 @@ pub trait Agent: Send + Sync + 'static {
     fn drained(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }
+}
+
+/// Which requests an agent wants.
+pub enum Wants {
+    /// `POST /invocations`, and WebSockets on `/ws`. What everything else is told is the server's business.
+    Invocations,
+    /// Every request: those of any method and any path come to [`Agent::invoke`], which finds these in the context, and
+    /// WebSockets of any path to [`Agent::websocket`].
+    EveryRequest,
+    /// Nobody knows yet, because the agent still loads. What is no invocation waits for the answer, which is `true` if the agent
+    /// wants every request, and has a place and a limit of time meanwhile as an invocation has.
+    NotKnownYet(BoxFuture<'static, bool>),
 }
 
 /// One request to an agent, with nothing interpreted but the headers of the contract.

@@ -131,11 +131,12 @@ mod settings;
 mod tasks;
 #[cfg(feature = "test-util")]
 mod test_util;
+mod undecided;
 mod websocket;
 
 pub use address::{Address, InvalidAddress, Listener};
 pub use agent::{
-    Agent, AgentStatus, Body, BoxFuture, EventStream, Invocation, Outcome, StreamItem,
+    Agent, AgentStatus, Body, BoxFuture, EventStream, Invocation, Outcome, StreamItem, Wants,
 };
 pub use agentcore_protocol::baggage::{Baggage, ConfigBundleRef, RoutingExperiment};
 pub use agentcore_protocol::trace::{SpanId, TraceContext, TraceId};

@@ -1,7 +1,7 @@
 //! Which request gets which answer: `POST /invocations`, `GET /ping`, WebSockets on `/ws`, and what everything else is told.
 //!
 //! The texts and headers are the contract's. Three paths need no routing table, so there is none; what an invocation does is
-//! in `invocations.rs`, and what a WebSocket does in `websocket/`.
+//! in `invocations.rs`, what a WebSocket does in `websocket/`, and what waits to know whose it is in `undecided.rs`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::PingStatus;
-use crate::agent::{Agent, AgentStatus};
+use crate::agent::{Agent, AgentStatus, Wants};
 use crate::body::AnswerBody;
 use crate::debug_actions;
 use crate::invocations::{self, Arrived, RequestBody};
@@ -23,6 +23,7 @@ use crate::limits::{Gate, after};
 use crate::ping::Pings;
 use crate::server::Peer;
 use crate::settings::ServerSettings;
+use crate::undecided::Undecided;
 use crate::websocket;
 
 /// `application/json` without a charset: AWS's documented client compares it by equality.
@@ -92,6 +93,7 @@ impl Routes {
                 let client = peer.address();
                 Box::pin(self.websocket(*request, client)).await
             }
+            Asked::Undecided(undecided) => Box::pin(undecided.answer(self, peer)).await,
             Asked::Else(response) => *response,
         }
     }
@@ -103,7 +105,7 @@ impl Routes {
     ) -> Response<AnswerBody> {
         let deadline = after(self.settings.limits.invocation);
         match self.gate.enter(deadline).await {
-            Ok(hold) => websocket::answer(self, request, hold, client).await,
+            Ok(hold) => websocket::answer(self, request, hold, deadline, client).await,
             Err(failure) => json(failure.status(), failure.body()),
         }
     }
@@ -135,42 +137,48 @@ pub(crate) enum Asked<B> {
     Ping,
     PingHead,
     WebSocket(Box<Request<B>>),
+    /// Something of which an agent that still loads has not said yet whether it wants it.
+    Undecided(Box<Undecided<B>>),
     /// Something that the agent is not asked about.
     Else(Box<Response<AnswerBody>>),
 }
 
 impl<B> Asked<B> {
-    /// Says what a request asks an agent for that wants every request, or only those of the contract.
-    pub(crate) fn of(request: Request<B>, wants_all: bool) -> Self {
-        if wants_all {
-            return Self::of_any(request);
-        }
-        let response = match (Place::of(request.uri().path()), request.method()) {
-            (Place::Invocations, &Method::POST) => {
-                return Self::Invocation(Arrived::now(request));
-            }
-            (Place::Ping, &Method::GET) => return Self::Ping,
-            (Place::Ping, &Method::HEAD) => return Self::PingHead,
-            (Place::WebSocket, &Method::GET) if websocket::is_asked_for(request.headers()) => {
-                return Self::WebSocket(Box::new(request));
-            }
-            (Place::Invocations, _) => not_allowed(HeaderValue::from_static("POST")),
-            (Place::Ping, _) => not_allowed(HeaderValue::from_static("HEAD, GET")),
-            (Place::Slashed(to), _) => redirect(&request, to),
-            (Place::WebSocket | Place::Nowhere, _) => text(StatusCode::NOT_FOUND, "Not Found"),
-        };
-        Self::Else(Box::new(response))
-    }
-
-    fn of_any(request: Request<B>) -> Self {
+    /// Says what a request asks for of an agent that wants these.
+    pub(crate) fn of(request: Request<B>, wants: Wants) -> Self {
         match (Place::of(request.uri().path()), request.method()) {
+            (Place::Invocations, &Method::POST) => Self::Invocation(Arrived::now(request)),
             (Place::Ping, &Method::GET) => Self::Ping,
             (Place::Ping, &Method::HEAD) => Self::PingHead,
-            (_, &Method::GET) if websocket::is_asked_for(request.headers()) => {
+            (Place::WebSocket, &Method::GET) if websocket::is_asked_for(request.headers()) => {
                 Self::WebSocket(Box::new(request))
             }
-            _ => Self::Invocation(Arrived::now(request)),
+            _ => match wants {
+                Wants::Invocations => Self::Else(Box::new(not_here(&request))),
+                Wants::EveryRequest if is_for_a_websocket(&request) => {
+                    Self::WebSocket(Box::new(request))
+                }
+                Wants::EveryRequest => Self::Invocation(Arrived::now(request)),
+                Wants::NotKnownYet(known) => {
+                    Self::Undecided(Box::new(Undecided::now(request, known)))
+                }
+            },
         }
+    }
+}
+
+/// Says whether a request of any path asks for a WebSocket.
+pub(crate) fn is_for_a_websocket<B>(request: &Request<B>) -> bool {
+    request.method() == Method::GET && websocket::is_asked_for(request.headers())
+}
+
+/// Answers a request that is none of the contract's.
+pub(crate) fn not_here<B>(request: &Request<B>) -> Response<AnswerBody> {
+    match Place::of(request.uri().path()) {
+        Place::Invocations => not_allowed(HeaderValue::from_static("POST")),
+        Place::Ping => not_allowed(HeaderValue::from_static("HEAD, GET")),
+        Place::Slashed(to) => redirect(request, to),
+        Place::WebSocket | Place::Nowhere => text(StatusCode::NOT_FOUND, "Not Found"),
     }
 }
 

@@ -1,13 +1,16 @@
 //! Every row of the contract's route table, without a socket.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agentcore_runtime::{
-    Agent, AgentStatus, App, Body, BoxFuture, Invocation, Outcome, PingStatus, Router,
-    ServerSettings,
+    Agent, AgentStatus, App, Body, BoxFuture, Invocation, Limits, Outcome, PingStatus, Router,
+    ServerSettings, Wants,
 };
 use http::Method;
 use serde_json::Value;
+use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::support::{invocation, request, send};
 
@@ -224,4 +227,99 @@ async fn an_agent_that_panics_answers_500() {
         answer.body,
         r#"{"error":"the agent panicked: out of tea","error_type":"Panic"}"#
     );
+}
+
+/// An agent that loads until a test says whether it wants every request, and answers all that it gets.
+struct Loading(watch::Receiver<Option<bool>>);
+
+impl Agent for Loading {
+    fn invoke(&self, invocation: Invocation) -> BoxFuture<'static, Outcome> {
+        let context = invocation.context;
+        let text = format!("{} {}", context.method(), context.uri().path());
+        Box::pin(async { Outcome::Json(text.into()) })
+    }
+
+    fn status(&self) -> AgentStatus {
+        AgentStatus::Starting
+    }
+
+    fn wants(&self) -> Wants {
+        let mut known = self.0.clone();
+        match *self.0.borrow() {
+            Some(true) => Wants::EveryRequest,
+            Some(false) => Wants::Invocations,
+            None => Wants::NotKnownYet(Box::pin(async move {
+                *known.wait_for(Option::is_some).await.unwrap() == Some(true)
+            })),
+        }
+    }
+}
+
+/// A router around an agent that loads, and what ends that.
+fn loading(limits: Limits) -> (Router, watch::Sender<Option<bool>>) {
+    let (loads, loaded) = watch::channel(None);
+    let settings = ServerSettings::default().limits(limits);
+    let router = agentcore_runtime::router(Arc::new(Loading(loaded)), settings);
+    (router, loads)
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_an_agent_loads_requests_wait_until_it_is_known_whose_they_are() {
+    for (wants_all, expected) in [
+        (
+            true,
+            [
+                (200, "PUT /own"),
+                (200, "GET /invocations"),
+                (200, "GET /ping/"),
+            ],
+        ),
+        (
+            false,
+            [(404, "Not Found"), (405, "Method Not Allowed"), (307, "")],
+        ),
+    ] {
+        let (router, loads) = loading(Limits::default());
+        let ping = request(router.clone(), Method::GET, "/ping").await;
+        assert_eq!(ping.status, 503, "a ping waits for nobody");
+        let asked = [
+            (Method::PUT, "/own"),
+            (Method::GET, "/invocations"),
+            (Method::GET, "/ping/"),
+        ];
+        let asked = asked.map(|(method, path)| tokio::spawn(request(router.clone(), method, path)));
+        sleep(Duration::from_mins(1)).await;
+        assert!(asked.iter().all(|asked| !asked.is_finished()));
+        loads.send(Some(wants_all)).unwrap();
+        for (asked, (status, body)) in asked.into_iter().zip(expected) {
+            let answer = asked.await.unwrap();
+            assert_eq!(
+                (answer.status.as_u16(), answer.body.as_str()),
+                (status, body)
+            );
+        }
+        // And from then on nobody waits.
+        let other = request(router, Method::GET, "/other").await;
+        assert_eq!(other.status, expected[0].0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_an_agent_to_load_has_the_limits_of_an_invocation() {
+    let (router, loads) = loading(Limits::default().running(1).queued(0));
+    let first = tokio::spawn(request(router.clone(), Method::GET, "/own"));
+    sleep(Duration::from_secs(1)).await;
+    let second = request(router.clone(), Method::GET, "/own").await;
+    assert_eq!(second.status, 503);
+    assert!(second.body.contains("Overloaded"), "{}", second.body);
+    // The place in which it waited is the one in which it is answered.
+    loads.send(Some(true)).unwrap();
+    assert_eq!(first.await.unwrap().status, 200);
+
+    let (router, _loads) = loading(Limits::default().running(1));
+    for _ in 0..2 {
+        let late = request(router.clone(), Method::GET, "/own").await;
+        assert_eq!(late.status, 504);
+        assert!(late.body.contains("InvocationLimit"), "{}", late.body);
+    }
 }

@@ -15,7 +15,7 @@ from asgi_client import Client, run
 from bedrock_agentcore import BedrockAgentCoreApp, BedrockAgentCoreContext
 from bedrock_agentcore.runtime import _websocket
 from bedrock_agentcore.runtime._websocket import WebSocketDisconnect
-from server import CANCEL, CLOSE, ERROR, MESSAGE_OUT, RESPONSE, STOP, TAKEN, Worker, answer_of, wait_until
+from server import CANCEL, CHUNK, CLOSE, ERROR, HEAD, MESSAGE_OUT, RESPONSE, STOP, TAKEN, Worker, answer_of, wait_until
 
 ACCEPT = {"type": "websocket.accept", "subprotocol": None, "headers": []}
 
@@ -282,6 +282,33 @@ await websocket.send_denial_response(response)
             frames = worker.open().all()
             self.assertEqual(frames[0][0], RESPONSE)
             self.assertEqual(answer_of(frames), (401, {"x-a": "1"}, b"who?"))
+
+    def test_the_body_of_a_refusal_waits_for_credit(self):
+        source = handling(
+            """
+async def response(scope, receive, send):
+    await send({"type": "websocket.http.response.start", "status": 401, "headers": []})
+    for _ in range(300):
+        await send({"type": "websocket.http.response.body", "body": b"x", "more_body": True})
+    await send({"type": "websocket.http.response.body", "body": b""})
+try:
+    await websocket.send_denial_response(response)
+    print("whole")
+except WebSocketDisconnect as gone:
+    print("gone", gone.code)
+"""
+        )
+        with Worker(source) as worker:
+            for more, said in ((lambda it: it.allow(100), "whole"), (lambda it: it.cancel(), "gone 1006")):
+                socket = worker.open()
+                self.assertEqual(socket.next()[0], HEAD)
+                for _ in range(256):
+                    self.assertEqual(socket.next(), (CHUNK, b"x"))
+                time.sleep(0.1)
+                self.assertTrue(socket.frames.empty())
+                more(socket)
+                socket.all()
+                wait_until(lambda said=said: worker.stdout().endswith(f"{said}\n"))
 
     def test_what_was_taken_is_reported(self):
         source = handling(

@@ -146,6 +146,9 @@ pub(crate) struct Accepted {
     /// One of the protocols that the client offers.
     #[serde(default)]
     pub(crate) subprotocol: Option<String>,
+    /// What the agent adds to the answer to the handshake.
+    #[serde(default)]
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 /// How a WebSocket is to end.

@@ -23,8 +23,11 @@ const MESSAGE: u8 = 9;
 const DISCONNECT: u8 = 10;
 const PROBE: u8 = 11;
 
-/// So many messages may be under way to a WebSocket's handler.
-pub(crate) const MAX_UNTAKEN: u32 = 64;
+/// When so many bytes are under way to a WebSocket's handler, its client is not read any more.
+pub(crate) const ENOUGH_UNTAKEN: usize = 4 * 1024 * 1024;
+
+/// What each message counts beside its own bytes: about what it costs a worker to keep one.
+pub(crate) const MESSAGE_OVERHEAD: usize = 512;
 
 /// What a call asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UnixListener;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Death, LAST_WORDS, Worker, greet, supervise};
+use super::{Death, LAST_WORDS, Origin, Worker, greet, supervise};
 use crate::LOGGER;
 use crate::wire::to_worker;
 
@@ -27,10 +28,13 @@ pub(crate) struct Entrance {
 
 impl Worker {
     /// Waits at `socket` for a process that runs already.
-    pub(crate) fn attached(socket: PathBuf) -> io::Result<(Arc<Self>, Entrance)> {
+    pub(crate) fn attached(
+        socket: PathBuf,
+        server_ends: CancellationToken,
+    ) -> io::Result<(Arc<Self>, Entrance)> {
         let listener = UnixListener::bind(&socket)?;
         let token = Uuid::new_v4().simple().to_string();
-        let worker = Arc::new(Self::new(None));
+        let worker = Arc::new(Self::new(Origin::Attached, server_ends));
         let greeting = tokio::spawn(greet::accept(Arc::clone(&worker), listener, token.clone()));
         let supervised = Arc::clone(&worker);
         let path = socket.clone();

@@ -1,17 +1,14 @@
 //! From a worker's replies to the server's outcome, the same for both kinds of connection.
 
 use agentcore_runtime::{Body, EventStream, Failure, Outcome, StreamItem};
-use bytes::Bytes;
 use futures_util::stream;
+use http::Response;
 use http::header::CONTENT_LENGTH;
 
-use super::NotTaken;
 use super::failures;
 use super::mux::LoopCall;
 use super::thread_call::ThreadCall;
-use super::ticket::Ticket;
 use crate::wire::from_worker::{Items, Reply, ResponseHead};
-use crate::wire::to_worker::{CallKind, Meta, TooLarge};
 
 /// A call that the worker has.
 #[derive(Debug)]
@@ -27,62 +24,15 @@ struct Streaming {
 }
 
 impl Call {
-    /// Sends an invocation by a thread connection; the inner error says that it is too large.
-    pub(super) async fn by_thread(
-        mut ticket: Ticket,
-        meta: &Meta<'_>,
-        body: &Bytes,
-    ) -> Result<Result<Self, TooLarge>, NotTaken> {
-        loop {
-            let mut call = match ThreadCall::open(ticket, meta, body.clone()).await? {
-                Ok(call) => call,
-                Err(TooLarge) => return Ok(Err(TooLarge)),
-            };
-            // A connection that broke while it was idle: the worker may have others.
-            match call.send().await {
-                Ok(()) => return Ok(Ok(Self::Thread(call))),
-                Err(unused) => ticket = unused.ok_or(NotTaken)?,
-            }
-        }
-    }
-
-    /// Sends a request by the loop connection, as [`Call::by_thread`] does.
-    pub(super) async fn by_loop(
-        kind: CallKind,
-        ticket: Ticket,
-        meta: &Meta<'_>,
-        body: Bytes,
-    ) -> Result<Result<Self, TooLarge>, NotTaken> {
-        let worker = ticket.worker().clone();
-        let mux = worker.mux.get().ok_or(NotTaken)?;
-        if let Ok(opened) = mux.open(kind, ticket, meta, body) {
-            return Ok(opened.map(Self::Loop));
-        }
-        // Whoever lost the connection ends the worker; a fresh one can only come after that.
-        worker.life.death().await;
-        Err(NotTaken)
-    }
-
     /// Waits for the answer, or for the beginning of a stream.
     pub(crate) async fn outcome(mut self) -> Outcome {
         match self.reply().await {
             Ok(Reply::Result(body)) => Outcome::Json(body),
             Ok(Reply::Error(error)) => Outcome::Failed(failures::of_the_agent(error)),
-            Ok(Reply::Response(head, body)) => responded(head, Body::from(body)),
-            Ok(Reply::Head(head)) => {
-                let length = failures::content_length(&head);
-                match responded(head, self.into_body(length)) {
-                    Outcome::Response(mut response) => {
-                        // Of a body in pieces only the agent knows how long it will be.
-                        if let Some(length) = length {
-                            let headers = response.headers_mut();
-                            headers.insert(CONTENT_LENGTH, length.into());
-                        }
-                        Outcome::Response(response)
-                    }
-                    failed => failed,
-                }
+            Ok(Reply::Response(head, body)) => {
+                responded(failures::response(head, Body::from(body)))
             }
+            Ok(Reply::Head(head)) => responded(self.into_response(head)),
             Ok(Reply::Stream) => Outcome::Events(self.into_events()),
             Ok(_) => {
                 self.give_up();
@@ -130,6 +80,18 @@ impl Call {
             // Dropping it cancels it.
             Self::Loop(_) => {}
         }
+    }
+
+    /// Makes an answer of a call whose head has come, and whose body follows.
+    pub(super) fn into_response(self, head: ResponseHead) -> Result<Response<Body>, Failure> {
+        let length = failures::content_length(&head);
+        let mut response = failures::response(head, self.into_body(length))?;
+        // Of a body in pieces only the agent knows how long it will be.
+        if let Some(length) = length {
+            let headers = response.headers_mut();
+            headers.insert(CONTENT_LENGTH, length.into());
+        }
+        Ok(response)
     }
 
     fn into_events(self) -> EventStream {
@@ -204,9 +166,6 @@ impl Streaming {
     }
 }
 
-fn responded(head: ResponseHead, body: Body) -> Outcome {
-    match failures::response(head, body) {
-        Ok(response) => Outcome::Response(response),
-        Err(failure) => Outcome::Failed(failure),
-    }
+fn responded(response: Result<Response<Body>, Failure>) -> Outcome {
+    response.map_or_else(Outcome::Failed, Outcome::Response)
 }

@@ -41,6 +41,11 @@ pub(crate) fn describe(status: ExitStatus) -> String {
     }
 }
 
+/// Says whether a process ended because somebody told it to.
+pub(crate) fn was_told(status: ExitStatus) -> bool {
+    status.signal() == Some(Signal::TERM.as_raw())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use agentcore_runtime::{Body, Failure, StatusCode};
 use http::header::CONTENT_LENGTH;
-use http::{HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
 use super::life::Death;
 use super::link::Broken;
@@ -88,24 +88,33 @@ pub(crate) fn shutting_down() -> Failure {
 /// Makes an answer of what the agent made ready; a name or a value that HTTP does not allow is the agent's failure.
 pub(crate) fn response(head: ResponseHead, body: Body) -> Result<Response<Body>, Failure> {
     let ResponseHead { status, headers } = head;
-    let unfit =
-        |what: String| Failure::internal(format!("the agent's response cannot be sent: {what}"));
     let status = StatusCode::from_u16(status)
         .ok()
         .filter(|status| !status.is_informational())
-        .ok_or_else(|| unfit(format!("status {status}")))?;
+        .ok_or_else(|| unfit(&format!("status {status}")))?;
     let mut response = Response::new(body);
     *response.status_mut() = status;
+    *response.headers_mut() = header_map(headers)?;
+    Ok(response)
+}
+
+/// Makes headers of what the agent says, without those that are the server's.
+pub(crate) fn header_map(headers: Vec<(String, String)>) -> Result<HeaderMap, Failure> {
+    let mut map = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
         let fit_name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| unfit(format!("header name {name:?}")))?;
+            .map_err(|_| unfit(&format!("header name {name:?}")))?;
         let value =
-            header_value(&value).ok_or_else(|| unfit(format!("the value of header `{name}`")))?;
+            header_value(&value).ok_or_else(|| unfit(&format!("the value of header `{name}`")))?;
         if !is_the_servers(&fit_name) {
-            response.headers_mut().append(fit_name, value);
+            map.append(fit_name, value);
         }
     }
-    Ok(response)
+    Ok(map)
+}
+
+fn unfit(what: &str) -> Failure {
+    Failure::internal(format!("the agent's response cannot be sent: {what}"))
 }
 
 /// The length that the agent states for a body that follows.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::{sleep, timeout};
 
+use super::Worker;
 use super::link::{self, Broken, Link};
 use super::mux::Multiplex;
 use super::outbox::Outbox;
-use super::{NotTaken, Worker};
 use crate::LOGGER;
 use crate::wire::from_worker::{Dispatch, Hello, LoadFailed, Ready, Role, Said, VERSION};
 
@@ -149,7 +149,7 @@ fn tell_ready(worker: &Arc<Worker>, ready: Ready) {
 async fn wait_for_the_loop(worker: &Worker) {
     match worker.multiplex().await {
         Ok(_) => worker.life.ready(),
-        Err(NotTaken) => worker.life.condemn("the worker opened no loop connection"),
+        Err(_) => worker.life.condemn("the worker opened no loop connection"),
     }
 }
 

@@ -22,24 +22,27 @@ mod ticket;
 
 pub(crate) mod exit;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
-use agentcore_runtime::{BoxFuture, Failure, Handshake, Hold, Invocation, Outcome};
+use agentcore_runtime::{BoxFuture, Handshake, Hold, Invocation, Outcome};
 use bytes::Bytes;
 use rustix::process::Signal;
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
-use tokio::time::{sleep, timeout};
+use tokio::sync::SetOnce;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::attached::{Entrance, GONE};
-pub(crate) use self::failures::{of_a_death, shutting_down};
+pub(crate) use self::failures::{of_a_death, shutting_down, too_large};
 pub(crate) use self::life::Death;
+pub(crate) use self::mux::LoopCall;
 pub use self::process::WorkerCommand;
+pub(crate) use self::socket::serve;
 
 use self::call::Call;
 use self::life::Life;
@@ -49,6 +52,7 @@ use self::outbox::Outbox;
 use self::pool::Pool;
 use self::process::Group;
 use self::status::LastStatus;
+use self::thread_call::ThreadCall;
 use self::ticket::Ticket;
 use crate::LOGGER;
 use crate::wire::from_worker::{Dispatch, Ready, Status};
@@ -72,7 +76,7 @@ pub(crate) struct Worker {
     life: Life,
     control: Arc<Outbox>,
     pool: Pool,
-    mux: OnceLock<Arc<Multiplex>>,
+    mux: SetOnce<Arc<Multiplex>>,
     /// What the worker said when the agent had loaded.
     ready: OnceLock<Ready>,
     has_control: AtomicBool,
@@ -80,16 +84,27 @@ pub(crate) struct Worker {
     control_ended: CancellationToken,
     /// Whether the worker was told to end: then its connections may go before it does.
     stopping: AtomicBool,
-    status: Arc<LastStatus>,
+    /// Cancelled when the server begins to end: whoever tells it to may tell the worker too.
+    server_ends: CancellationToken,
+    status: LastStatus,
     /// The calls that the worker has or may still be at work on; closed when it is to get no more.
     calls: TaskTracker,
     numbers: AtomicU32,
     sockets: Mutex<Sockets>,
-    /// `None` if the process could not be started, or is not ours to end.
-    group: Option<Group>,
+    /// Where the process comes from.
+    origin: Origin,
     /// Cancelled when nothing of the process is left.
     gone: CancellationToken,
     handle: Handle,
+}
+
+/// Where a worker comes from.
+#[derive(Debug)]
+enum Origin {
+    /// Its process is started here, and is ours to end. The group is there once it has been started.
+    Started(OnceLock<Group>),
+    /// It has started this process, and ends by itself.
+    Attached,
 }
 
 /// All connections, so that they can be shut when the process has died: a forked child may still hold its ends.
@@ -99,45 +114,53 @@ struct Sockets {
     closed: bool,
 }
 
-/// The worker is gone and has seen nothing of the call.
+/// Why a worker does not have a call, of which it has seen nothing.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct NotTaken;
+pub(crate) enum NotTaken {
+    /// It is gone, or takes no more calls: another one may be asked.
+    Gone,
+    /// The call does not fit into a frame, whoever is asked.
+    TooLarge,
+}
+
+impl From<TooLarge> for NotTaken {
+    fn from(TooLarge: TooLarge) -> Self {
+        Self::TooLarge
+    }
+}
 
 impl Worker {
-    /// Starts a worker that connects to `socket`. If it cannot be started, it is dead from the beginning.
+    /// Has a worker started that connects to `socket`, and does not wait for that. If it cannot be started, it dies loading.
     ///
     /// Has to be called inside a tokio runtime.
-    pub(crate) fn start(command: &WorkerCommand, socket: &Path) -> Arc<Self> {
-        match supervise::start(command, socket) {
-            Ok(worker) => worker,
-            Err(error) => {
-                let worker = Self::new(None);
-                worker.gone.cancel();
-                worker.life.die(format!(
-                    "`{}` could not be started: {error}",
-                    command.program.display()
-                ));
-                Arc::new(worker)
-            }
-        }
+    pub(crate) fn start(
+        command: WorkerCommand,
+        socket: PathBuf,
+        server_ends: CancellationToken,
+    ) -> Arc<Self> {
+        let origin = Origin::Started(OnceLock::new());
+        let worker = Arc::new(Self::new(origin, server_ends));
+        tokio::spawn(supervise::live(Arc::clone(&worker), command, socket));
+        worker
     }
 
-    fn new(group: Option<Group>) -> Self {
+    fn new(origin: Origin, server_ends: CancellationToken) -> Self {
         let control = Arc::new(Outbox::default());
         Self {
             life: Life::new(),
             pool: Pool::new(Arc::clone(&control)),
             control,
-            mux: OnceLock::new(),
+            mux: SetOnce::new(),
             ready: OnceLock::new(),
             has_control: AtomicBool::new(false),
             control_ended: CancellationToken::new(),
             stopping: AtomicBool::new(false),
-            status: Arc::default(),
+            server_ends,
+            status: LastStatus::default(),
             calls: TaskTracker::new(),
             numbers: AtomicU32::new(1),
             sockets: Mutex::default(),
-            group,
+            origin,
             gone: CancellationToken::new(),
             handle: Handle::current(),
         }
@@ -162,42 +185,33 @@ impl Worker {
         self: &Arc<Self>,
         invocation: &Invocation,
     ) -> Result<Outcome, NotTaken> {
-        let ready = self.ready.get().ok_or(NotTaken)?;
+        let ready = self.ready.get().ok_or(NotTaken::Gone)?;
         let (meta, body) = (Meta::of(&invocation.context), &invocation.body);
-        let ticket = Ticket::of(self, invocation);
+        let ticket = Ticket::of(self, invocation)?;
         let call = match ready.dispatch {
-            _ if ready.asgi => {
-                Call::by_loop(CallKind::Request, ticket, &meta, body.clone()).await?
+            Dispatch::Thread if !ready.asgi => {
+                Call::Thread(ThreadCall::open(ticket, &meta, body).await?)
             }
-            Dispatch::Loop => {
-                Call::by_loop(CallKind::Invocation, ticket, &meta, body.clone()).await?
+            _ => {
+                let kind = if ready.asgi {
+                    CallKind::Request
+                } else {
+                    CallKind::Invocation
+                };
+                Call::Loop(LoopCall::open(kind, ticket, &meta, body.clone()).await?)
             }
-            Dispatch::Thread => Call::by_thread(ticket, &meta, body).await?,
         };
-        match call {
-            Ok(call) => Ok(call.outcome().await),
-            Err(TooLarge) => Ok(Outcome::Failed(failures::too_large())),
-        }
+        Ok(call.outcome().await)
     }
 
-    /// Hands a WebSocket to the agent, which has loaded; the future ends with the connection.
-    pub(crate) async fn websocket(self: &Arc<Self>, handshake: Handshake) -> Result<(), Failure> {
-        let context = handshake.context().clone();
-        let meta = Meta::of(&context);
-        let ticket = Ticket::new(self, None, Hold::default());
-        let call = match self.mux.get() {
-            Some(mux) => mux.open(CallKind::WebSocket, ticket, &meta, Bytes::new()),
-            None => Err(NotTaken),
-        };
-        match call {
-            Ok(Ok(call)) => return socket::serve(call, handshake).await,
-            Ok(Err(TooLarge)) => handshake.fail(failures::too_large()),
-            Err(NotTaken) => {
-                let death = self.life.death().await;
-                handshake.fail(of_a_death(&death));
-            }
-        }
-        Ok(())
+    /// Hands a WebSocket to the agent, which has loaded. What comes of it is [`serve`]d.
+    pub(crate) async fn open(
+        self: &Arc<Self>,
+        handshake: &Handshake,
+    ) -> Result<LoopCall, NotTaken> {
+        let ticket = Ticket::new(self, handshake.deadline(), Hold::default())?;
+        let meta = Meta::of(handshake.context());
+        LoopCall::open(CallKind::WebSocket, ticket, &meta, Bytes::new()).await
     }
 
     /// Says which requests the agent takes; `None` before it has loaded.
@@ -207,12 +221,13 @@ impl Worker {
 
     /// Lets the worker finish what it does, for a while, and gives it nothing more; then it is ended because of `cause`.
     pub(crate) fn retire(self: &Arc<Self>, cause: &'static str) {
-        if self.group.is_none() {
+        if matches!(self.origin, Origin::Attached) {
             return self.stay(cause);
         }
         if !self.calls.close() || self.dead().is_some() {
             return;
         }
+        self.pool.retire();
         tracing::error!(target: LOGGER, "The agent's worker process is replaced: {cause}");
         let worker = Arc::clone(self);
         self.handle.spawn(async move {
@@ -246,17 +261,10 @@ impl Worker {
 
     /// Waits for the loop connection, which a worker may open when it first needs it.
     async fn multiplex(&self) -> Result<&Arc<Multiplex>, NotTaken> {
-        let came = timeout(LOOP_CONNECTION, async {
-            loop {
-                if let Some(mux) = self.mux.get() {
-                    return mux;
-                }
-                sleep(Duration::from_millis(1)).await;
-            }
-        });
         tokio::select! {
-            came = came => came.map_err(|_| NotTaken),
-            _ = self.life.death() => Err(NotTaken),
+            biased;
+            came = timeout(LOOP_CONNECTION, self.mux.wait()) => came.map_err(|_| NotTaken::Gone),
+            _ = self.life.death() => Err(NotTaken::Gone),
         }
     }
 
@@ -271,23 +279,25 @@ impl Worker {
     /// Asks the agent's own ping handler, if it has one; the future ends when it has answered, and soon in any case.
     pub(crate) fn refresh(&self) -> Option<BoxFuture<'static, ()>> {
         let asks = self.ready.get().is_some_and(|ready| ready.ping) && self.dead().is_none();
-        asks.then(|| LastStatus::refresh(&self.status, &self.control))
+        asks.then(|| self.status.refresh(&self.control))
     }
 
     /// Ends the worker: lets it finish what runs within `grace`, then TERM, then KILL. Returns when all of it is gone.
     pub(crate) async fn stop(&self, grace: Duration) {
         self.stopping.store(true, Ordering::Relaxed);
-        let Some(group) = self.group else {
+        let Origin::Started(group) = &self.origin else {
             return self.let_go(grace).await;
         };
-        if self.is_loading() {
-            group.signal(Signal::TERM);
-        } else {
+        if !self.is_loading() {
             let grace_ms = u32::try_from(grace.as_millis()).unwrap_or(u32::MAX);
             self.control.push(|out| to_worker::stop(grace_ms, out));
-            if self.life.death_within(grace).await.is_none() {
-                group.signal(Signal::TERM);
-            }
+            self.life.death_within(grace).await;
+        }
+        match group.get() {
+            Some(group) if self.dead().is_none() => group.signal(Signal::TERM),
+            Some(_) => {}
+            // It is being started at this moment, and ended when it has been.
+            None => self.life.condemn("it was ended before it had started"),
         }
         if self.life.death_within(LAST_WORDS).await.is_none() {
             self.life.condemn("it did not end when it was told to");

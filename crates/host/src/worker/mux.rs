@@ -21,7 +21,7 @@ use super::outbox::Outbox;
 use super::ticket::Ticket;
 use crate::LOGGER;
 use crate::wire::from_worker::{CallError, Reply, Said};
-use crate::wire::to_worker::{self, CallKind, Invoke, Meta, TooLarge, Why};
+use crate::wire::to_worker::{self, CallKind, Invoke, Meta, Why};
 
 /// So many events are taken before the worker is allowed as many more.
 const REFILL: u32 = 64;
@@ -65,25 +65,21 @@ pub(crate) struct LoopCall {
 }
 
 impl Multiplex {
-    /// Begins a call; the outer error says that the connection is gone and the worker never saw the call.
-    pub(super) fn open(
+    fn open(
         self: &Arc<Self>,
         kind: CallKind,
         ticket: Ticket,
         meta: &Meta<'_>,
         body: Bytes,
-    ) -> Result<Result<LoopCall, TooLarge>, NotTaken> {
+    ) -> Result<LoopCall, NotTaken> {
         let id = ticket.worker().next_call();
-        let mut call = self.enter(id, ticket).ok_or(NotTaken)?;
-        let Ok(invoke) = Invoke::new(kind, id, meta, body) else {
-            call.end();
-            return Ok(Err(TooLarge));
-        };
+        let invoke = Invoke::new(kind, id, meta, body)?;
+        let mut call = self.enter(id, ticket).ok_or(NotTaken::Gone)?;
         if !self.outbox.push_invoke(invoke) {
             call.end();
-            return Err(NotTaken);
+            return Err(NotTaken::Gone);
         }
-        Ok(Ok(call))
+        Ok(call)
     }
 
     /// Goes on with a call that began on a thread connection; `None` if the connection is gone.
@@ -201,6 +197,23 @@ impl Calls {
 }
 
 impl LoopCall {
+    /// Sends a call by the loop connection of its worker.
+    pub(super) async fn open(
+        kind: CallKind,
+        ticket: Ticket,
+        meta: &Meta<'_>,
+        body: Bytes,
+    ) -> Result<Self, NotTaken> {
+        let worker = Arc::clone(ticket.worker());
+        let mux = worker.mux.get().ok_or(NotTaken::Gone)?;
+        let opened = mux.open(kind, ticket, meta, body);
+        if matches!(opened, Err(NotTaken::Gone)) {
+            // Whoever lost the connection ends the worker; a fresh one can only come after that.
+            worker.life.death().await;
+        }
+        opened
+    }
+
     /// Waits for the next reply.
     ///
     /// Cancel-safe: no reply is lost if the future is dropped.

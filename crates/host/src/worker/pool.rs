@@ -53,6 +53,9 @@ struct State {
     ended: u64,
     /// Who waits for the thread of a call whose connection was cut.
     cut: HashMap<u32, oneshot::Sender<()>>,
+    /// Nobody gets a connection any more.
+    retired: bool,
+    /// All connections are gone.
     closed: bool,
     complained: Option<Instant>,
 }
@@ -122,7 +125,7 @@ impl Pool {
         }
     }
 
-    /// Waits for a connection; `None` if the worker is gone.
+    /// Waits for a connection; `None` if the worker is gone, or takes no more calls.
     pub(crate) async fn acquire(&self) -> Option<Link> {
         let receiver = match self.take_or_wait()? {
             Ok(link) => return Some(link),
@@ -169,7 +172,7 @@ impl Pool {
     /// Takes an idle connection or a place in the queue.
     fn take_or_wait(&self) -> Option<Result<Link, oneshot::Receiver<Link>>> {
         let mut state = self.lock();
-        if state.closed {
+        if state.closed || state.retired {
             return None;
         }
         if let Some(link) = state.idle.pop() {
@@ -181,6 +184,13 @@ impl Pool {
         drop(state);
         self.ask_for(more);
         Some(Err(receiver))
+    }
+
+    /// Gives nobody a connection any more, and sends away who waits. Calls that have one go on.
+    pub(crate) fn retire(&self) {
+        let mut state = self.lock();
+        state.retired = true;
+        state.waiters.clear();
     }
 
     /// Lets all connections go and everyone who waits know.
@@ -351,6 +361,20 @@ mod tests {
         assert_eq!(pool.lock().asked, 1);
         pool.add(link());
         assert!(waiting.await.is_some());
+    }
+
+    #[tokio::test]
+    async fn when_the_worker_takes_no_more_calls_those_that_wait_are_sent_away_at_once() {
+        let pool = pool(1);
+        pool.add(link());
+        let taken = pool.acquire().await.unwrap();
+        let mut waiting = Box::pin(pool.acquire());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        pool.retire();
+        assert!(waiting.as_mut().now_or_never().unwrap().is_none());
+        // Not even a connection that is free.
+        pool.give_back(taken);
+        assert!(pool.acquire().now_or_never().unwrap().is_none());
     }
 
     #[tokio::test]

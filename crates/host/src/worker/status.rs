@@ -3,7 +3,6 @@
 //! Only a custom ping handler is ever asked: everything else is pushed when it changes. A handler that hangs delays one ping
 //! by a moment and no more; what it said last still stands then.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agentcore_runtime::BoxFuture;
@@ -22,63 +21,55 @@ const LATER: u32 = u32::MAX / 2;
 
 /// The status of one worker.
 #[derive(Debug, Default)]
-pub(super) struct LastStatus {
-    state: Mutex<State>,
-    /// The number of the question that was answered last.
-    answered: watch::Sender<u32>,
-}
+pub(super) struct LastStatus(watch::Sender<State>);
 
 #[derive(Debug, Default)]
 struct State {
     status: Status,
-    /// The number of the question that was asked last.
+    /// The numbers of the questions that were asked and answered last.
     asked: u32,
-    /// Whether somebody has waited in vain for its answer.
+    answered: u32,
+    /// Whether somebody has waited in vain for the last answer.
     hangs: bool,
 }
 
 impl LastStatus {
     pub(super) fn get(&self) -> Status {
-        self.lock().status
+        self.0.borrow().status
     }
 
     /// Takes what the worker says.
     pub(super) fn tell(&self, status: Status) {
-        self.lock().status = status;
-        if let Some(number) = status.asked {
-            self.answered.send_replace(number);
-        }
+        self.0.send_modify(|state| {
+            state.status = status;
+            state.answered = status.asked.unwrap_or(state.answered);
+        });
     }
 
     /// Asks by way of `control`, and waits for the answer.
-    pub(super) fn refresh(this: &Arc<Self>, control: &Outbox) -> BoxFuture<'static, ()> {
-        let this = Arc::clone(this);
-        let number = {
-            let mut state = this.lock();
+    pub(super) fn refresh(&self, control: &Outbox) -> BoxFuture<'static, ()> {
+        let mut number = None;
+        self.0.send_if_modified(|state| {
             // One question at a time: a handler that hangs must not fill the connection.
-            if state.asked == *this.answered.borrow() {
+            if state.asked == state.answered {
                 state.asked = state.asked.wrapping_add(1);
                 state.hangs = false;
                 control.push(|out| to_worker::refresh(state.asked, out));
-            } else if state.hangs {
-                return Box::pin(std::future::ready(()));
             }
-            state.asked
+            number = Some(state.asked).filter(|_| !state.hangs);
+            // Nobody waits for a question.
+            false
+        });
+        let Some(number) = number else {
+            return Box::pin(std::future::ready(()));
         };
+        let (last, mut answers) = (self.0.clone(), self.0.subscribe());
         Box::pin(async move {
-            let mut answers = this.answered.subscribe();
             // Whoever is late may find a later answer than its own.
-            let answered = answers.wait_for(|answered| answered.wrapping_sub(number) <= LATER);
-            let in_time = timeout(PATIENCE, answered).await.is_ok();
-            let mut state = this.lock();
-            if !in_time && state.asked == number {
-                state.hangs = true;
+            let answered = answers.wait_for(|state| state.answered.wrapping_sub(number) <= LATER);
+            if timeout(PATIENCE, answered).await.is_err() {
+                last.send_modify(|state| state.hangs |= state.asked == number);
             }
         })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is complete when the lock is let go.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,9 +1,9 @@
 //! A call on a thread connection: the task that answers the caller writes and reads the socket itself.
 //!
-//! A caller may leave at any moment. A stream is then cut by closing its connection, which is how the worker's thread
-//! learns of it. A call that only computes runs to its end, as it does in the reference; its result is thrown away and
-//! the connection is used again.
+//! A caller may leave at any moment, and what is due then depends on how far the call has come ([`State`]). A call that only
+//! computes runs to its end, as it does in the reference; its result is thrown away and the connection is used again.
 
+use std::io;
 use std::sync::Arc;
 
 use agentcore_runtime::Failure;
@@ -18,198 +18,279 @@ use super::mux::LoopCall;
 use super::ticket::Ticket;
 use super::{NotTaken, Worker};
 use crate::wire::from_worker::{Reply, Said};
-use crate::wire::to_worker::{CallKind, Invoke, Meta, TooLarge, Why};
+use crate::wire::to_worker::{CallKind, Invoke, Meta, Why};
 
 /// A call on a connection of its own.
 #[derive(Debug)]
 pub(crate) struct ThreadCall {
     worker: Arc<Worker>,
-    /// Gone when the call has ended, or the connection has.
-    link: Option<Link>,
     id: u32,
-    request: Chain<Bytes, Bytes>,
-    left: Left,
-    ticket: Option<Ticket>,
+    state: State,
 }
 
-/// What has to be done about a call that is dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
-    /// The worker has seen nothing of it.
-    Unsent,
-    /// The worker is computing.
-    Computing,
-    /// The worker sends events.
-    Streaming,
+/// Where a call is; each says what is due if its caller leaves.
+#[derive(Debug)]
+enum State {
+    /// On its connection, and computing: it is let finish, and the connection goes back with its answer.
+    Computing(Line),
+    /// On its connection, and sending events: the connection is cut, which is how the worker's thread learns of it.
+    Streaming(Line),
+    /// Between its connection and the loop connection: it is cancelled there.
+    Moving(Ticket),
+    /// Over, or somebody else's: nothing is due.
+    Ended,
+}
+
+/// What a call has as long as it is on its connection.
+#[derive(Debug)]
+struct Line {
+    connection: Borrowed,
+    /// What is left to be written of the call.
+    request: Chain<Bytes, Bytes>,
+    ticket: Ticket,
+}
+
+/// A connection out of the pool. Dropped, it counts as lost: the worker did on it what it should not, or was cut off.
+#[derive(Debug)]
+struct Borrowed {
+    worker: Arc<Worker>,
+    /// `None` once it was given back.
+    link: Option<Link>,
+}
+
+/// Why there is no next reply on a connection.
+enum Silence {
+    Broken(Broken),
+    OtherCall,
 }
 
 impl ThreadCall {
-    /// Takes a connection and lays out the call; the outer error says that the worker is gone.
+    /// Sends a call by a connection that is free, or will be.
     pub(super) async fn open(
-        ticket: Ticket,
+        mut ticket: Ticket,
         meta: &Meta<'_>,
-        body: Bytes,
-    ) -> Result<Result<Self, TooLarge>, NotTaken> {
+        body: &Bytes,
+    ) -> Result<Self, NotTaken> {
         let worker = Arc::clone(ticket.worker());
-        let link = worker.pool.acquire().await.ok_or(NotTaken)?;
         let id = worker.next_call();
-        // From here on the connection is given back by dropping the call.
-        let mut call = Self {
-            worker,
-            link: Some(link),
-            id,
-            request: nothing(),
-            left: Left::Unsent,
-            ticket: Some(ticket),
-        };
-        match Invoke::new(CallKind::Invocation, id, meta, body) {
-            Ok(Invoke { head, body }) => call.request = head.chain(body),
-            Err(TooLarge) => return Ok(Err(TooLarge)),
+        let Invoke { head, body } = Invoke::new(CallKind::Invocation, id, meta, body.clone())?;
+        loop {
+            let connection = Borrowed::out_of_the_pool(&worker).await?;
+            let line = Line {
+                connection,
+                request: head.clone().chain(body.clone()),
+                ticket,
+            };
+            let mut call = Self {
+                worker: Arc::clone(&worker),
+                id,
+                state: State::Computing(line),
+            };
+            match call.send().await {
+                Ok(()) => return Ok(call),
+                // A connection that broke while it was idle: the worker may have others.
+                Err(unused) => ticket = unused,
+            }
         }
-        Ok(Ok(call))
     }
 
-    /// Sends the call. An error says that the worker has seen nothing of it: another connection may be tried.
-    pub(super) async fn send(&mut self) -> Result<(), Option<Ticket>> {
-        let Some(link) = &self.link else {
-            return Err(self.ticket.take());
+    /// Writes the call. If the worker has seen nothing of it, the ticket comes back.
+    async fn send(&mut self) -> Result<(), Ticket> {
+        let State::Computing(line) = &mut self.state else {
+            return Ok(());
         };
-        let stream = Arc::clone(link.stream());
-        let whole = self.request.remaining();
-        self.left = Left::Computing;
-        let written = link::write(&stream, &mut self.request).await;
-        if written.is_err() && self.request.remaining() == whole {
-            self.lose();
-            return Err(self.ticket.take());
-        }
+        let whole = line.request.remaining();
+        let written = line.connection.write(&mut line.request).await;
+        let is_unseen = written.is_err() && line.request.remaining() == whole;
         // Cut short in the middle, the connection gives no answer; reading it finds out why.
-        Ok(())
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Computing(line) if is_unseen => Err(line.ticket),
+            state => {
+                self.state = state;
+                Ok(())
+            }
+        }
     }
 
-    /// Waits for the next reply.
+    /// Waits for the next reply. Cancel-safe.
     pub(crate) async fn reply(&mut self) -> Result<Reply, Failure> {
-        let Some(link) = &mut self.link else {
+        let (State::Computing(line) | State::Streaming(line)) = &mut self.state else {
             return Err(failures::of_a_link(&Broken::Closed));
         };
-        let broken = match link.receive().await {
-            Ok((call, _)) if call != self.id => {
+        match line.connection.receive(self.id).await {
+            Ok(reply) => {
+                self.take_note_of(&reply);
+                Ok(reply)
+            }
+            Err(silence) => {
                 self.lose();
-                return Err(failures::of_the_protocol("an answer to another call"));
+                Err(self.explain(silence).await)
             }
-            Ok((_, Said::Call(reply))) => {
-                if matches!(reply, Reply::Stream | Reply::Head(_)) {
-                    self.left = Left::Streaming;
-                    if let Some(ticket) = &mut self.ticket {
-                        ticket.began_to_stream();
-                    }
-                }
-                if reply.ends_the_call() || matches!(reply, Reply::Moved) {
-                    self.give_back();
-                }
-                return Ok(reply);
-            }
-            Ok(_) => Broken::Misplaced,
-            Err(broken) => broken,
-        };
-        self.lose();
-        let may_be_dead = matches!(broken, Broken::Closed | Broken::Io(_));
-        if may_be_dead && let Some(death) = self.worker.life.death_within(LAST_BREATH).await {
-            return Err(failures::of_a_death(&death));
         }
-        Err(failures::of_a_link(&broken))
     }
 
-    /// Goes on with the call on the loop connection.
-    pub(super) async fn moved(&mut self) -> Result<LoopCall, Failure> {
-        let adopted = match (self.worker.multiplex().await, self.ticket.take()) {
-            (Ok(mux), Some(ticket)) => mux.adopt(self.id, ticket),
-            _ => None,
+    fn take_note_of(&mut self, reply: &Reply) {
+        self.state = match (std::mem::replace(&mut self.state, State::Ended), reply) {
+            (State::Computing(line) | State::Streaming(line), Reply::Moved) => {
+                line.connection.give_back();
+                State::Moving(line.ticket)
+            }
+            (State::Computing(line) | State::Streaming(line), reply) if reply.ends_the_call() => {
+                line.connection.give_back();
+                State::Ended
+            }
+            (State::Computing(mut line), Reply::Stream | Reply::Head(_)) => {
+                line.ticket.began_to_stream();
+                State::Streaming(line)
+            }
+            (state, _) => state,
         };
-        match adopted {
-            Some(call) => Ok(call),
-            None => Err(match self.worker.life.death_within(LAST_BREATH).await {
-                Some(death) => failures::of_a_death(&death),
-                None => failures::of_the_protocol("no loop connection for a call that moves"),
-            }),
+    }
+
+    async fn explain(&self, silence: Silence) -> Failure {
+        let broken = match silence {
+            Silence::Broken(broken) => broken,
+            Silence::OtherCall => return failures::of_the_protocol("an answer to another call"),
+        };
+        let may_be_dead = matches!(broken, Broken::Closed | Broken::Io(_));
+        if may_be_dead && let Some(death) = self.worker.life.death_within(LAST_BREATH).await {
+            return failures::of_a_death(&death);
         }
+        failures::of_a_link(&broken)
+    }
+
+    /// Goes on with the call on the loop connection, which it said that it moves to.
+    pub(super) async fn moved(&mut self) -> Result<LoopCall, Failure> {
+        let mux = self.worker.multiplex().await;
+        if let (Ok(mux), State::Moving(ticket)) =
+            (mux, std::mem::replace(&mut self.state, State::Ended))
+            && let Some(call) = mux.adopt(self.id, ticket)
+        {
+            return Ok(call);
+        }
+        Err(match self.worker.life.death_within(LAST_BREATH).await {
+            Some(death) => failures::of_a_death(&death),
+            None => failures::of_the_protocol("no loop connection for a call that moves"),
+        })
     }
 
     /// Gives up the connection: the worker did on it what it should not.
     pub(crate) fn lose(&mut self) {
-        if self.link.take().is_some() {
-            self.worker.pool.lose();
+        self.state = State::Ended;
+    }
+}
+
+impl Borrowed {
+    /// Waits for a connection.
+    async fn out_of_the_pool(worker: &Arc<Worker>) -> Result<Self, NotTaken> {
+        let link = worker.pool.acquire().await.ok_or(NotTaken::Gone)?;
+        Ok(Self {
+            worker: Arc::clone(worker),
+            link: Some(link),
+        })
+    }
+
+    async fn write(&self, request: &mut Chain<Bytes, Bytes>) -> io::Result<()> {
+        match &self.link {
+            Some(link) => link::write(link.stream(), request).await,
+            None => Ok(()),
         }
     }
 
-    fn give_back(&mut self) {
+    async fn receive(&mut self, id: u32) -> Result<Reply, Silence> {
+        let link = self.link.as_mut();
+        let link = link.ok_or(Silence::Broken(Broken::Closed))?;
+        match link.receive().await {
+            Ok((call, _)) if call != id => Err(Silence::OtherCall),
+            Ok((_, Said::Call(reply))) => Ok(reply),
+            Ok(_) => Err(Silence::Broken(Broken::Misplaced)),
+            Err(broken) => Err(Silence::Broken(broken)),
+        }
+    }
+
+    fn give_back(mut self) {
         if let Some(link) = self.link.take() {
             self.worker.pool.give_back(link);
         }
     }
+}
 
-    /// Waits for the end of a call whose caller has left.
-    async fn outlive_the_caller(mut self, deadline: Option<Instant>) {
-        let stream = self.link.as_ref().map(|link| Arc::clone(link.stream()));
-        if let Some(stream) = stream {
-            let _ = link::write(&stream, &mut self.request).await;
-        }
-        match self.reply().await {
-            // Nobody is there to read the rest: its thread learns that when it writes.
-            Ok(Reply::Stream | Reply::Head(_)) => {
-                let back = self.worker.pool.comes_back(self.id);
-                self.lose();
-                back.await;
-            }
-            Ok(Reply::Moved) => {
-                if let Ok(mux) = self.worker.multiplex().await {
-                    let is_over = deadline.is_some_and(|at| at <= Instant::now());
-                    let why = if is_over { Why::Limit } else { Why::Left };
-                    mux.see_off(self.id, why).await;
-                }
-            }
-            // A plain answer has given the connection back; anything else has lost it.
-            _ => {}
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        if self.link.take().is_some() {
+            self.worker.pool.lose();
         }
     }
 }
 
 impl Drop for ThreadCall {
     fn drop(&mut self) {
-        if self.link.is_none() {
-            return;
-        }
-        let Some(ticket) = self.ticket.take() else {
-            return self.lose();
-        };
-        match self.left {
-            Left::Unsent => self.give_back(),
-            Left::Streaming => {
-                let back = self.worker.pool.comes_back(self.id);
-                self.lose();
-                ticket.see_it_end(back, || {});
-            }
-            Left::Computing => {
-                let rest = Self {
-                    worker: Arc::clone(&self.worker),
-                    link: self.link.take(),
-                    id: self.id,
-                    request: std::mem::replace(&mut self.request, nothing()),
-                    left: Left::Streaming,
-                    ticket: None,
-                };
-                let (worker, id, deadline) = (Arc::clone(&self.worker), self.id, ticket.deadline());
+        let (worker, id) = (Arc::clone(&self.worker), self.id);
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Computing(line) => {
+                let Line {
+                    connection,
+                    request,
+                    ticket,
+                } = line;
+                let deadline = ticket.deadline();
+                let end = outlive_the_caller(id, connection, request, deadline);
                 // A call that has moved to the event loop can be told; a thread cannot.
-                let insist = move || {
-                    if let Some(mux) = worker.mux.get().filter(|mux| mux.has(id)) {
-                        mux.cancel(id, Why::Limit);
-                    }
-                };
-                ticket.see_it_end(rest.outlive_the_caller(deadline), insist);
+                ticket.see_it_end(end, move || insist(&worker, id));
             }
+            State::Streaming(line) => {
+                let back = worker.pool.comes_back(id);
+                drop(line.connection);
+                line.ticket.see_it_end(back, || {});
+            }
+            State::Moving(ticket) => {
+                let end = see_off(Arc::clone(&worker), id, ticket.deadline());
+                ticket.see_it_end(end, move || insist(&worker, id));
+            }
+            State::Ended => {}
         }
     }
 }
 
-fn nothing() -> Chain<Bytes, Bytes> {
-    Bytes::new().chain(Bytes::new())
+/// Waits for the end of a call that was computing when its caller left.
+async fn outlive_the_caller(
+    id: u32,
+    mut connection: Borrowed,
+    mut request: Chain<Bytes, Bytes>,
+    deadline: Option<Instant>,
+) {
+    // That it has failed is seen by reading.
+    let _ = connection.write(&mut request).await;
+    match connection.receive(id).await {
+        // Nobody is there to read the rest: its thread learns that when it writes.
+        Ok(Reply::Stream | Reply::Head(_)) => {
+            let back = connection.worker.pool.comes_back(id);
+            drop(connection);
+            back.await;
+        }
+        Ok(Reply::Moved) => {
+            let worker = Arc::clone(&connection.worker);
+            connection.give_back();
+            see_off(worker, id, deadline).await;
+        }
+        Ok(reply) if reply.ends_the_call() => connection.give_back(),
+        // Dropped, the connection is lost.
+        _ => {}
+    }
+}
+
+/// Cancels on the loop connection what has moved there and nobody waits for, and waits for its end.
+async fn see_off(worker: Arc<Worker>, id: u32, deadline: Option<Instant>) {
+    if let Ok(mux) = worker.multiplex().await {
+        let is_over = deadline.is_some_and(|at| at <= Instant::now());
+        let why = if is_over { Why::Limit } else { Why::Left };
+        mux.see_off(id, why).await;
+    }
+}
+
+/// Tells the worker that the time of a call is up, if it is on the loop connection.
+fn insist(worker: &Worker, id: u32) {
+    if let Some(mux) = worker.mux.get().filter(|mux| mux.has(id)) {
+        mux.cancel(id, Why::Limit);
+    }
 }

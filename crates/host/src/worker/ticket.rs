@@ -11,7 +11,7 @@ use agentcore_runtime::{Hold, Invocation};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::Worker;
+use super::{NotTaken, Worker};
 
 /// How long a call may go on that has run into its limit.
 const OVERTIME: Duration = Duration::from_secs(5);
@@ -30,17 +30,27 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    pub(super) fn new(worker: &Arc<Worker>, deadline: Option<Instant>, hold: Hold) -> Self {
-        Self {
+    /// A ticket for a call to `worker`, unless that takes no more calls.
+    pub(super) fn new(
+        worker: &Arc<Worker>,
+        deadline: Option<Instant>,
+        hold: Hold,
+    ) -> Result<Self, NotTaken> {
+        let counted = worker.calls.token();
+        // After it is counted: who retires the worker waits for it, or has done so before, and is seen here.
+        if worker.is_retired() {
+            return Err(NotTaken::Gone);
+        }
+        Ok(Self {
             worker: Arc::clone(worker),
             deadline,
             _hold: hold,
-            _counted: worker.calls.token(),
-        }
+            _counted: counted,
+        })
     }
 
     /// The ticket of an invocation.
-    pub(super) fn of(worker: &Arc<Worker>, invocation: &Invocation) -> Self {
+    pub(super) fn of(worker: &Arc<Worker>, invocation: &Invocation) -> Result<Self, NotTaken> {
         Self::new(worker, invocation.deadline, invocation.hold.clone())
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct Arrived<B> {
     body: B,
     /// The caller sends the body only when it is asked for.
     waits: bool,
+    /// Its place, if it has waited in one already.
+    place: Option<Hold>,
 }
 
 impl<B> Arrived<B> {
@@ -52,6 +54,16 @@ impl<B> Arrived<B> {
             waits: head.headers.contains_key(EXPECT),
             context: Context::from_parts(head),
             body,
+            place: None,
+        }
+    }
+
+    /// Takes a request that arrived at `at` and has waited in a place since.
+    pub(crate) fn before(request: Request<B>, at: Instant, place: Hold) -> Self {
+        Self {
+            at,
+            place: Some(place),
+            ..Self::now(request)
         }
     }
 }
@@ -67,6 +79,7 @@ pub(crate) async fn answer<B: RequestBody>(
         mut context,
         body,
         waits,
+        place,
     } = arrived;
     let deadline = at.checked_add(routes.settings.limits.invocation);
     context.came_from(peer.address());
@@ -77,7 +90,7 @@ pub(crate) async fn answer<B: RequestBody>(
         waits,
         deadline,
     };
-    let (body, hold) = match receive(routes, reading, at, peer).await {
+    let (body, hold) = match receive(routes, reading, at, place, peer).await {
         Ok(received) => received,
         Err(unread) => return refuse(unread, record),
     };
@@ -99,14 +112,18 @@ pub(crate) async fn answer<B: RequestBody>(
     respond(settled, routes)
 }
 
-/// Takes a place, and then reads the body: who waits for a place costs no memory.
+/// Takes a place, unless the caller has one, and then reads the body: who waits for a place costs no memory.
 async fn receive<B: RequestBody>(
     routes: &Routes,
     mut reading: Reading<B>,
     mut at: Instant,
+    place: Option<Hold>,
     peer: &Peer,
 ) -> Result<(Bytes, Hold), Unread> {
-    let hold = if let Some(hold) = routes.gate.try_enter() {
+    let hold = if let Some(place) = place {
+        at = Instant::now();
+        place
+    } else if let Some(hold) = routes.gate.try_enter() {
         hold
     } else {
         // Boxed, because hardly anybody has to wait.

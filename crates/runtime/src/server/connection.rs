@@ -58,7 +58,7 @@ impl Line {
         let asked = match &self.front.router {
             None => {
                 let agent = &self.front.routes.agent;
-                Ok(Asked::of(request, agent.wants_every_request()))
+                Ok(Asked::of(request, agent.wants()))
             }
             Some(router) => {
                 let mut request = request.map(Body::new);

@@ -94,7 +94,7 @@ fn into_router(routes: Arc<Routes>) -> Router {
     middleware::router_of(tower::service_fn(move |mut request: Request<Body>| {
         let routes = Arc::clone(&routes);
         let peer = request.extensions_mut().remove().unwrap_or_default();
-        let asked = Asked::of(request, routes.agent.wants_every_request());
+        let asked = Asked::of(request, routes.agent.wants());
         async move {
             let response = routes.answer(asked, &peer).await;
             // A router that is dropped after one request must not take the rest of the answer with it.

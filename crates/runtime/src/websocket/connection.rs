@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::request::Parts;
@@ -12,27 +13,28 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::sync::oneshot;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
+use tracing::{Instrument, Span};
 
-use super::handshake::{Acceptance, Decision, Handshake};
+use super::handshake::{Acceptance, Decision, Handshake, Refusal};
 use super::pump::{Cut, Ending, Job, Pump, Times};
 use super::upgrade::{self, BadHandshake};
 use crate::agent::BoxFuture;
-use crate::body::AnswerBody;
+use crate::body::{AnswerBody, Bounds, PassedBody};
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::limits::{Hold, Limits};
-use crate::limits::{deadline_reached, shutting_down};
+use crate::limits::{Hold, deadline_reached, shutting_down, until};
 use crate::log::{self, LOGGER};
 use crate::routes::{Routes, json, text};
 
-/// Answers a request of `client` that asks for a WebSocket; `hold` is kept until the connection is over.
+/// Answers a request of `client` that asks for a WebSocket, by the deadline at the latest; `hold` is kept until the connection
+/// is over.
 pub(crate) async fn answer<B>(
     routes: &Routes,
     request: Request<B>,
     hold: Hold,
+    deadline: Option<Instant>,
     client: Option<SocketAddr>,
 ) -> Response<AnswerBody> {
     let (mut head, _) = request.into_parts();
@@ -44,7 +46,7 @@ pub(crate) async fn answer<B>(
     let mut context = Context::from_parts(head);
     context.came_from(client);
     let span = log::invocation_span(&context);
-    let (handshake, decision) = Handshake::new(context, offered, hold.clone());
+    let (handshake, decision) = Handshake::new(context, offered, hold.clone(), deadline);
     let asked =
         span.in_scope(|| catch_unwind(AssertUnwindSafe(|| routes.agent.websocket(handshake))));
     let work = match asked {
@@ -61,9 +63,10 @@ pub(crate) async fn answer<B>(
         upgrade,
         decision,
         answer,
-        limits: routes.settings.limits.clone(),
+        deadline,
+        limit: routes.settings.limits.stream,
         shutdown: routes.cut.clone(),
-        _hold: hold,
+        hold,
     };
     routes
         .upgraded
@@ -88,10 +91,13 @@ struct Connection {
     upgrade: OnUpgrade,
     decision: oneshot::Receiver<Decision>,
     answer: oneshot::Sender<Response<AnswerBody>>,
-    limits: Limits,
+    /// When the agent has to have decided.
+    deadline: Option<Instant>,
+    /// How long the connection may be open, and how long another answer may take.
+    limit: Duration,
     /// Cancelled when the server can wait no longer.
     shutdown: CancellationToken,
-    _hold: Hold,
+    hold: Hold,
 }
 
 impl Connection {
@@ -99,7 +105,7 @@ impl Connection {
         let work = AssertUnwindSafe(work)
             .catch_unwind()
             .map(|ended| ended.unwrap_or_else(|panic| Err(Failure::from_panic(&*panic))));
-        let (shutdown, limit) = (self.shutdown.clone(), self.limits.stream);
+        let (shutdown, limit) = (self.shutdown.clone(), self.limit);
         let mut job = Job::new(Box::pin(work), async move {
             tokio::select! {
                 () = shutdown.cancelled_owned() => Cut::Shutdown,
@@ -109,10 +115,11 @@ impl Connection {
         let mut ending = None;
         let decision = tokio::select! {
             biased;
-            decided = &mut self.decision => decided.unwrap_or(Decision::Refuse(StatusCode::FORBIDDEN)),
+            decided = &mut self.decision => decided.unwrap_or(Decision::FORBIDDEN),
             // Dropping the job cancels the work: nobody waits for it.
             () = self.answer.closed() => return,
-            () = sleep(self.limits.invocation) => Decision::Fail(deadline_reached()),
+            // As with an invocation, the work and its place end at the limit.
+            () = until(self.deadline) => return self.refuse(Refusal::Failure(deadline_reached())),
             ended = job.ended() => {
                 let decided = self.decision.try_recv().ok();
                 let decision = decided.unwrap_or_else(|| without_decision(&ended));
@@ -120,40 +127,30 @@ impl Connection {
                 decision
             }
         };
+        let hold = self.hold.clone();
         match decision {
             Decision::Accept(acceptance) => {
-                let Some(ended) = self.carry(acceptance, &mut job).await else {
-                    return log_end(&finish(job, ending).await);
-                };
-                ending = ended.or(ending);
+                let ended = self.carry(acceptance, &mut job).await;
+                ending = ended.flatten().or(ending);
             }
-            Decision::Refuse(status) => {
-                let is_refusal = status.as_u16() >= 300;
-                let status = if is_refusal {
-                    status
-                } else {
-                    StatusCode::FORBIDDEN
-                };
-                let _ = self.answer.send(upgrade::refused(status));
-            }
-            Decision::Fail(failure) => {
-                log_refusal(&failure);
-                let _ = self.answer.send(json(failure.status(), failure.body()));
-            }
+            Decision::Refuse(refusal) => self.refuse(refusal),
         }
         log_end(&finish(job, ending).await);
+        drop(hold);
     }
 
     /// Opens the connection and carries its messages; `None` if it did not come to that.
     async fn carry(self, acceptance: Acceptance, job: &mut Job) -> Option<Option<Ending>> {
         let Acceptance {
             protocol,
+            headers,
             far,
             opened,
         } = acceptance;
         // It was in a header, so it can be in one again.
         let protocol = protocol.and_then(|name| HeaderValue::try_from(name).ok());
-        let _ = self.answer.send(upgrade::switching(&self.key, protocol));
+        let answer = upgrade::switching(&self.key, protocol, headers);
+        let _ = self.answer.send(answer);
         let upgraded = tokio::select! {
             upgraded = self.upgrade => upgraded.ok()?,
             () = self.shutdown.cancelled() => return None,
@@ -165,14 +162,30 @@ impl Connection {
         tracing::debug!(target: LOGGER, code = reason.code, "WebSocket disconnected");
         Some(ending)
     }
+
+    /// Answers a client whose connection becomes no WebSocket.
+    fn refuse(self, refusal: Refusal) {
+        let answer = match refusal {
+            Refusal::Status(status) => upgrade::refused(status),
+            Refusal::Answer(response) => {
+                let bounds = Bounds::new(self.shutdown, self.limit, Span::current(), self.hold);
+                response.map(|body| AnswerBody::Passed(Box::new(PassedBody::new(body, bounds))))
+            }
+            Refusal::Failure(failure) => {
+                log_refusal(&failure);
+                json(failure.status(), failure.body())
+            }
+        };
+        let _ = self.answer.send(answer);
+    }
 }
 
 /// What becomes of a connection whose agent ended without a word about it.
 fn without_decision(ending: &Ending) -> Decision {
     match ending {
-        Ending::Returned(_) => Decision::Refuse(StatusCode::FORBIDDEN),
-        Ending::Cut(Cut::Shutdown) => Decision::Fail(shutting_down()),
-        Ending::Cut(Cut::Limit) => Decision::Fail(deadline_reached()),
+        Ending::Returned(_) => Decision::FORBIDDEN,
+        Ending::Cut(Cut::Shutdown) => Decision::Refuse(Refusal::Failure(shutting_down())),
+        Ending::Cut(Cut::Limit) => Decision::Refuse(Refusal::Failure(deadline_reached())),
     }
 }
 

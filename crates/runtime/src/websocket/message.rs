@@ -110,7 +110,7 @@ impl CloseReason {
     /// Returns the reason if a close frame can carry it.
     pub(super) fn sendable(self) -> Result<Self, WebSocketError> {
         match self.code {
-            1000..=1003 | 1007..=1013 | 3000..=4999 => {}
+            1000..=1003 | 1007..=1014 | 3000..=4999 => {}
             code => return Err(WebSocketError::InvalidCloseCode(code)),
         }
         match self.reason.len() {
@@ -131,7 +131,7 @@ pub enum WebSocketError {
     Closed,
     /// The client did not offer this protocol, and would not take it.
     ProtocolNotOffered,
-    /// This close code is never sent: usable are 1000 to 1003, 1007 to 1013 and 3000 to 4999.
+    /// This close code is never sent: usable are 1000 to 1003, 1007 to 1014 and 3000 to 4999.
     InvalidCloseCode(u16),
     /// This reason for a close is so many bytes long; 123 fit.
     CloseReasonTooLong(usize),
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn only_codes_and_reasons_that_fit_a_close_frame_are_sent() {
-        for code in [1000, 1003, 1007, 1013, 3000, 4999] {
+        for code in [1000, 1003, 1007, 1014, 3000, 4999] {
             assert!(CloseReason::new(code, "").sendable().is_ok(), "{code}");
         }
         for code in [0, 999, 1004, 1005, 1006, 1015, 2999, 5000] {

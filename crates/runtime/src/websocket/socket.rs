@@ -5,13 +5,13 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use futures_core::Stream;
 use futures_util::{Sink, SinkExt};
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SetOnce, mpsc};
 use tokio_util::sync::PollSender;
 
 use super::message::{CloseReason, Message, WebSocketError};
@@ -32,7 +32,7 @@ const WRITE_AHEAD: usize = 32;
 pub struct WebSocket {
     incoming: mpsc::UnboundedReceiver<Queued>,
     outgoing: PollSender<Command>,
-    ended: Arc<OnceLock<CloseReason>>,
+    ended: Arc<SetOnce<CloseReason>>,
     protocol: Option<String>,
 }
 
@@ -58,14 +58,14 @@ pub(super) struct FarEnd {
 pub(super) struct Inbox {
     sender: Option<mpsc::UnboundedSender<Queued>>,
     room: Arc<Semaphore>,
-    ended: Arc<OnceLock<CloseReason>>,
+    ended: Arc<SetOnce<CloseReason>>,
 }
 
 /// Creates both ends.
 pub(super) fn pair(protocol: Option<String>) -> (WebSocket, FarEnd) {
     let (sender, incoming) = mpsc::unbounded_channel();
     let (commands, outgoing) = mpsc::channel(WRITE_AHEAD);
-    let ended = Arc::new(OnceLock::new());
+    let ended = Arc::new(SetOnce::new());
     let near = WebSocket {
         incoming,
         outgoing: PollSender::new(commands),
@@ -145,6 +145,15 @@ impl WebSocket {
     /// Returns how the connection ended; `None` as long as it is open.
     pub fn close_reason(&self) -> Option<&CloseReason> {
         self.ended.get()
+    }
+
+    /// Waits until the connection has ended. What came before that and was not received yet still can be.
+    ///
+    /// For a handler that does something else than to receive. A client that has sent more than may wait here is not read any
+    /// more: that it leaves is seen when something is received, or when it does not take a ping.
+    pub fn closed(&self) -> impl Future<Output = CloseReason> + Send + use<> {
+        let ended = Arc::clone(&self.ended);
+        async move { ended.wait().await.clone() }
     }
 
     /// Returns the protocol that was agreed on, if one was.

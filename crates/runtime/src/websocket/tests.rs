@@ -164,6 +164,18 @@ async fn a_client_is_not_dropped_because_the_handler_does_not_read() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn that_the_client_left_is_known_before_what_it_sent_is_read() {
+    let (mut client, mut socket, _pumped) = open(pending()).await;
+    client.send(Frame::text("last")).await.unwrap();
+    let closed = socket.closed();
+    client.close(None).await.unwrap();
+    assert_eq!(closed.await.code, 1005);
+    assert_eq!(socket.closed().await.code, 1005, "and ever after");
+    assert_eq!(socket.recv().await.unwrap().as_text(), Some("last"));
+    assert_eq!(socket.recv().await, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_long_message_that_comes_slowly_is_a_sign_of_life() {
     use tokio::io::AsyncWriteExt;
     let (mut near, far) = duplex(PIPE);

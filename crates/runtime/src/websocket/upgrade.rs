@@ -2,8 +2,8 @@
 //! answer that makes it one.
 
 use http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
-    SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version};
@@ -52,11 +52,27 @@ pub(super) fn offered(headers: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
-/// The answer after which the connection speaks WebSocket.
-pub(super) fn switching(key: &HeaderValue, protocol: Option<HeaderValue>) -> Response<AnswerBody> {
+/// The answer after which the connection speaks WebSocket, with the agent's own headers as far as they are its own.
+pub(super) fn switching(
+    key: &HeaderValue,
+    protocol: Option<HeaderValue>,
+    own: HeaderMap,
+) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::Full(None));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
+    *headers = own;
+    for name in [
+        CONTENT_LENGTH,
+        TRANSFER_ENCODING,
+        // No extension was agreed on, and the other two are for the client to say.
+        SEC_WEBSOCKET_EXTENSIONS,
+        SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_VERSION,
+        SEC_WEBSOCKET_PROTOCOL,
+    ] {
+        headers.remove(name);
+    }
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, WEBSOCKET);
     let proof = derive_accept_key(key.as_bytes());
@@ -139,7 +155,7 @@ mod tests {
     fn a_good_handshake_is_answered_with_the_proof_of_its_key() {
         let head = head("none", "");
         assert!(is_asked_for(&head.headers));
-        let response = switching(&check(&head).unwrap(), None);
+        let response = switching(&check(&head).unwrap(), None, HeaderMap::new());
         assert_eq!(response.status(), 101);
         assert_eq!(
             response.headers()[SEC_WEBSOCKET_ACCEPT],

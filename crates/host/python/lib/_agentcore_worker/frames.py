@@ -22,8 +22,6 @@ MAX_LENGTH = 128 * 1024 * 1024
 # The length counts kind and call too.
 MAX_PAYLOAD = MAX_LENGTH - 5
 FIRST_CREDIT = 256
-# So many messages of a WebSocket connection may be on the way to the agent.
-MAX_UNTAKEN = 64
 
 _HEAD = Struct(">IBI")
 _U32 = Struct(">I")

@@ -15,7 +15,7 @@ from bedrock_agentcore.runtime._values import encode
 from . import frames
 from .asgi import Answer
 from .calls import error_reply, sound
-from .frames import ACCEPT, CLOSE, DISCONNECT, MAX_PAYLOAD, MESSAGE_IN, MESSAGE_OUT, TAKEN, ProtocolError, frame
+from .frames import ACCEPT, CHUNK, CLOSE, DISCONNECT, MAX_PAYLOAD, MESSAGE_IN, MESSAGE_OUT, TAKEN, ProtocolError, frame
 from .running import Running
 
 TYPE_CHECKING = False
@@ -147,8 +147,11 @@ class Connection(Running):
             data = b"\1" + bytes(message["bytes"])
         if len(data) > MAX_PAYLOAD:
             raise ValueError(f"a message has {len(data)} bytes, more than the {MAX_PAYLOAD} that fit")
+        await self._put(data, MESSAGE_OUT)
+
+    async def _put(self, data: bytes, kind: int) -> None:
         try:
-            await self.send(data, MESSAGE_OUT)
+            await self.send(data, kind)
         except Gone:
             raise OSError("the client has closed the connection") from None
 
@@ -167,7 +170,10 @@ class Connection(Running):
             self.stop_sending()
 
     async def _refuse(self, kind: int, payload: bytes) -> None:
-        self.link.send(frame(kind, self.number, payload))
+        if kind == CHUNK:
+            await self._put(payload, CHUNK)
+        else:
+            self.link.send(frame(kind, self.number, payload))
 
     def _end(self, kind: int, payload: bytes) -> None:
         self._is_over = True

@@ -6,22 +6,22 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::pending;
-use http::{Request, StatusCode};
+use http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use http_body_util::Empty;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::duplex;
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 use tokio_util::sync::CancellationToken;
 
 use super::{Client, PIPE, STILL};
 use crate::PingStatus;
-use crate::agent::{Agent, AgentStatus, BoxFuture, Invocation, Outcome};
+use crate::agent::{Agent, AgentStatus, Body, BoxFuture, Invocation, Outcome};
 use crate::failure::Failure;
-use crate::limits::Hold;
+use crate::limits::{Hold, Limits, after};
 use crate::log::Captured;
 use crate::routes::Routes;
 use crate::settings::ServerSettings;
@@ -53,6 +53,8 @@ struct Served {
     /// Told when nothing keeps the connection's place any more.
     let_go: Arc<Notify>,
     client: Result<Client, Error>,
+    /// The headers of the answer that made it a WebSocket.
+    accepted: HeaderMap,
 }
 
 impl Served {
@@ -66,18 +68,26 @@ impl Served {
             let (routes, let_go) = (Arc::clone(&routes), Arc::clone(&let_go));
             let service = service_fn(move |request| {
                 let hold = Hold::default().and(LetGo(Arc::clone(&let_go)));
+                let deadline = after(Limits::default().invocation);
                 let routes = Arc::clone(&routes);
-                async move { Ok::<_, Error>(websocket::answer(&routes, request, hold, None).await) }
+                async move {
+                    Ok::<_, Error>(websocket::answer(&routes, request, hold, deadline, None).await)
+                }
             });
             http1::Builder::new()
                 .serve_connection(TokioIo::new(far), service)
                 .with_upgrades()
         });
-        let client = tokio_tungstenite::client_async("ws://agent/ws", near).await;
+        let answered = tokio_tungstenite::client_async("ws://agent/ws", near).await;
+        let (client, accepted) = match answered {
+            Ok((client, answer)) => (Ok(client), answer.into_parts().0.headers),
+            Err(refused) => (Err(refused), HeaderMap::new()),
+        };
         Self {
             routes,
             let_go,
-            client: client.map(|(client, _)| client),
+            client,
+            accepted,
         }
     }
 
@@ -179,7 +189,7 @@ async fn a_protocol_that_was_not_offered_cannot_be_accepted() {
 
 #[tokio::test(start_paused = true)]
 async fn a_place_is_kept_until_the_connection_is_over() {
-    let served = Served::by(|handshake| {
+    let mut served = Served::by(|handshake| {
         Some(Box::pin(async move {
             let mut socket = handshake.accept(None).await.unwrap();
             while socket.recv().await.is_some() {}
@@ -189,20 +199,105 @@ async fn a_place_is_kept_until_the_connection_is_over() {
     .await;
     let kept = timeout(Duration::from_secs(10), served.let_go.notified()).await;
     assert!(kept.is_err(), "let go of an open connection");
-    let Served {
-        client,
-        routes,
-        let_go,
-    } = served;
-    drop(client);
-    let client = Err(Error::ConnectionClosed);
-    Served {
-        routes,
-        let_go,
-        client,
-    }
-    .is_over()
+    drop(std::mem::replace(
+        &mut served.client,
+        Err(Error::ConnectionClosed),
+    ));
+    served.is_over().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_nobody_accepts_in_time_gives_its_place_back() {
+    let served = Served::by(|handshake| {
+        Some(Box::pin(async move {
+            let _undecided = handshake;
+            pending().await
+        }))
+    })
     .await;
+    assert_eq!(served.refusal().0, StatusCode::GATEWAY_TIMEOUT);
+    let over = timeout(Duration::from_secs(10), served.is_over()).await;
+    over.expect("the place and the work are let go");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_knows_by_when_it_has_to_decide() {
+    let served = Served::by(|handshake| {
+        Some(Box::pin(async move {
+            let left = handshake.deadline().unwrap() - Instant::now();
+            assert_eq!(left, Limits::default().invocation);
+            handshake.refuse(StatusCode::IM_A_TEAPOT);
+            Ok(())
+        }))
+    })
+    .await;
+    assert_eq!(served.refusal().0, StatusCode::IM_A_TEAPOT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_adds_headers_to_the_answer_but_none_of_the_handshake() {
+    let served = Served::by(|handshake| {
+        Some(Box::pin(async move {
+            let mut headers = HeaderMap::new();
+            for (name, value) in [
+                ("set-cookie", "a=1"),
+                ("set-cookie", "b=2"),
+                ("connection", "close"),
+                ("upgrade", "h2c"),
+                ("content-length", "5"),
+                ("transfer-encoding", "chunked"),
+                ("sec-websocket-accept", "x"),
+                ("sec-websocket-extensions", "permessage-deflate"),
+                ("sec-websocket-protocol", "chat"),
+            ] {
+                headers.append(name, value.parse().unwrap());
+            }
+            let mut socket = handshake.accept_with(None, headers).await.unwrap();
+            socket.send("hello").await.unwrap();
+            Ok(())
+        }))
+    })
+    .await;
+    let mut client = served.client.unwrap();
+    assert_eq!(client.next().await.unwrap().unwrap(), Frame::text("hello"));
+    let names: Vec<_> = served.accepted.keys().map(HeaderName::as_str).collect();
+    let mut names: Vec<_> = names.into_iter().filter(|name| *name != "date").collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "connection",
+            "sec-websocket-accept",
+            "set-cookie",
+            "upgrade"
+        ]
+    );
+    let cookies: Vec<_> = served.accepted.get_all("set-cookie").iter().collect();
+    assert_eq!(cookies, ["a=1", "b=2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_refuses_with_an_answer_of_its_own() {
+    let served = Served::by(|handshake| {
+        let body = Body::from("who are you?");
+        let answer = Response::builder()
+            .status(401)
+            .header("x-own", "1")
+            .body(body);
+        handshake.refuse_with(answer.unwrap());
+        Some(Box::pin(async { Ok(()) }))
+    })
+    .await;
+    assert_eq!(
+        served.refusal(),
+        (StatusCode::UNAUTHORIZED, "who are you?".to_owned())
+    );
+    let Err(Error::Http(answer)) = &served.client else {
+        panic!("not refused");
+    };
+    assert_eq!(answer.headers()["x-own"], "1");
+    assert_eq!(answer.headers()["content-length"], "12");
+    served.is_over().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -226,7 +321,8 @@ async fn a_client_that_leaves_before_the_decision_cancels_the_work() {
     request.extensions_mut().insert(upgrade);
     let let_go = Arc::new(Notify::new());
     let hold = Hold::default().and(LetGo(Arc::clone(&let_go)));
-    let waiting = timeout(STILL, websocket::answer(&routes, request, hold, None)).await;
+    let waiting = websocket::answer(&routes, request, hold, None, None);
+    let waiting = timeout(STILL, waiting).await;
     assert!(waiting.is_err(), "nobody decides");
     let_go.notified().await;
     routes.upgraded.close();
