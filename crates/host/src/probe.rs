@@ -17,24 +17,65 @@ const POLL: Duration = Duration::from_millis(2);
 
 /// Runs on any Python, so that one that is too old can still say so. The first entry of `sys.path`, which `-c` sets to
 /// the working folder, goes first: a module there must not answer for an installed one.
+///
+/// Everything that starts an agent waits for it, so it imports next to nothing: `importlib.metadata` alone takes longer
+/// than the rest, and is asked only where the folder is not found that an installer makes.
 const QUESTION: &str = r#"
 import sys
 sys.path[:] = [entry for entry in sys.path if entry]
-import json
-answer = {"executable": sys.executable or None, "version": list(sys.version_info[:3]), "sdk": None, "base": None}
+try:
+    from _json import encode_basestring_ascii as quoted
+except ImportError:
+    from json import dumps as quoted
+NAME = "bedrock_agentcore"
+def installed():
+    finders = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
+    if not any(finder.find_spec(NAME, None) is not None for finder in finders):
+        return None
+    return by_folder() or by_metadata()
+def by_folder():
+    from os import listdir
+    for entry in sys.path:
+        try:
+            names = listdir(entry)
+        except OSError:
+            continue
+        found = [name for name in names if is_folder(name.lower())]
+        if len(found) != 1:
+            if found:
+                return None
+            continue
+        with open(entry + "/" + found[0] + "/METADATA", encoding="utf-8") as lines:
+            for line in lines:
+                key, colon, value = line.partition(":")
+                if key.lower() == "version":
+                    return value.strip()
+                if not colon:
+                    return None
+def is_folder(name):
+    name, dot, kind = name.rpartition(".")
+    name = name.partition("-")[0].replace(".", "_")
+    return kind in ("dist-info", "egg-info") and name == NAME
+def by_metadata():
+    from importlib.metadata import version
+    return version("bedrock-agentcore")
+base = sdk = None
 try:
     import site
-    answer["base"] = site.getuserbase() if site.ENABLE_USER_SITE else None
+    base = site.getuserbase() if site.ENABLE_USER_SITE else None
 except Exception:
     pass
 try:
-    from importlib.util import find_spec
-    if find_spec("bedrock_agentcore") is not None:
-        from importlib.metadata import version
-        answer["sdk"] = version("bedrock-agentcore")
+    try:
+        sdk = installed()
+    except Exception:
+        sdk = by_metadata()
 except Exception:
     pass
-sys.stdout.write("\n" + json.dumps(answer) + "\n")
+def text(value):
+    return quoted(value) if value else "null"
+said = (text(sys.executable),) + tuple(sys.version_info[:3]) + (text(sdk), text(base))
+sys.stdout.write('\n{"executable": %s, "version": [%d, %d, %d], "sdk": %s, "base": %s}\n' % said)
 "#;
 
 /// What an interpreter says about itself.

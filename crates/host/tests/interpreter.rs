@@ -248,24 +248,55 @@ fn the_official_sdk_is_seen_where_it_is_installed_and_not_where_it_is_only_a_fol
     assert_eq!(found.executable, machine.path("project/.venv/bin/python"));
     assert_eq!(found.official_sdk, None);
 
-    install_sdk(&machine.path("project/.venv"));
-    let found = Interpreter::find(&search).unwrap();
-    assert_eq!(found.official_sdk.as_deref(), Some("1.25.0"));
+    let version = || Interpreter::find(&search).unwrap().official_sdk;
+    let site = site_packages(&machine.path("project/.venv"));
+    let write = |path: &str, text: &str| {
+        fs::create_dir_all(site.join(path).parent().unwrap()).unwrap();
+        fs::write(site.join(path), text).unwrap();
+    };
+    write("bedrock_agentcore/__init__.py", "");
+    assert_eq!(version(), None, "nobody has installed it");
+    write(
+        "bedrock_agentcore_starter_toolkit-9.dist-info/METADATA",
+        &metadata("9"),
+    );
+    assert_eq!(version(), None, "another distribution");
+    // As an installer does; the file counts, not its folder.
+    let folder = "bedrock_agentcore-1.dist-info";
+    write(&format!("{folder}/METADATA"), &metadata("1.25.0"));
+    assert_eq!(version().as_deref(), Some("1.25.0"));
+
+    // An editable installation is somewhere else, and has a finder of its own or a line in a file.
+    let elsewhere = machine.path("elsewhere");
+    fs::create_dir_all(&elsewhere).unwrap();
+    fs::rename(
+        site.join("bedrock_agentcore"),
+        elsewhere.join("bedrock_agentcore"),
+    )
+    .unwrap();
+    assert_eq!(version(), None, "there is nothing to import");
+    write("editable.pth", elsewhere.to_str().unwrap());
+    assert_eq!(version().as_deref(), Some("1.25.0"));
+
+    // As installers of other times did.
+    fs::remove_dir_all(site.join(folder)).unwrap();
+    write("bedrock_agentcore-1.2.egg-info/PKG-INFO", &metadata("1.2"));
+    assert_eq!(version().as_deref(), Some("1.2"));
+    // What an interrupted update leaves.
+    write("bedrock_agentcore-1.3.dist-info/METADATA", &metadata("1.3"));
+    assert!(version().is_some_and(|version| ["1.2", "1.3"].contains(&version.as_str())));
 }
 
-/// Puts a distribution of the official name into a virtual environment.
-fn install_sdk(environment: &Path) {
+fn site_packages(environment: &Path) -> PathBuf {
     let lib = fs::read_dir(environment.join("lib"))
         .unwrap()
         .next()
         .unwrap()
         .unwrap()
         .path();
-    let site = lib.join("site-packages");
-    fs::create_dir_all(site.join("bedrock_agentcore")).unwrap();
-    fs::write(site.join("bedrock_agentcore/__init__.py"), "").unwrap();
-    let metadata = site.join("bedrock_agentcore-1.25.0.dist-info");
-    fs::create_dir_all(&metadata).unwrap();
-    let text = "Metadata-Version: 2.1\nName: bedrock-agentcore\nVersion: 1.25.0\n";
-    fs::write(metadata.join("METADATA"), text).unwrap();
+    lib.join("site-packages")
+}
+
+fn metadata(version: &str) -> String {
+    format!("Metadata-Version: 2.1\nName: bedrock-agentcore\nVersion: {version}\n\nVersion: none\n")
 }

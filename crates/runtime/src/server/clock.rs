@@ -110,10 +110,8 @@ impl Clock {
                 waker,
             });
         }
-        let is_late = deadlines.is_before_timer(deadline);
-        if let Some(watcher) = deadlines.watcher.as_ref().filter(|_| is_late)
-            // The watcher looks after each of its own steps.
-            && !watcher.will_wake(task.waker())
+        if deadlines.is_before_timer(deadline)
+            && let Some(watcher) = &deadlines.watcher
         {
             watcher.wake_by_ref();
         }

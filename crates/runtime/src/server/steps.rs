@@ -3,18 +3,25 @@
 //! An answer is made on the agent's threads. To wake the server's for no more than to write it would cost as much as the
 //! rest of the request, so the thread that made it takes the connection's next step itself. A step never blocks, and
 //! none waits for another's: whoever comes second leaves word.
+//!
+//! A connection that wakes itself in a step goes on in that step: each request with a body does, because `hyper` is told
+//! when a piece is taken. As a task it would be put into a queue, and another thread woken to help.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError, Weak};
-use std::task::{Context as TaskContext, Poll, Waker};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
+use std::task::{Context as TaskContext, Poll, Wake, Waker};
 
+use futures_util::task::AtomicWaker;
 use tokio::runtime::Handle;
 use tokio::task::coop::has_budget_remaining;
 
 use super::clock::Clock;
+
+/// How often a connection that wakes itself goes on before others get their turn.
+const IN_A_ROW: usize = 4;
 
 /// A connection whose next step anyone can take.
 pub(crate) trait Step: Send + Sync {
@@ -48,6 +55,9 @@ impl fmt::Debug for Stepper {
 /// A connection, until it has ended.
 pub(super) struct Steps<C: Future> {
     turn: Mutex<Turn<C>>,
+    bell: Arc<Bell>,
+    /// The same, as what a connection leaves with those it waits for.
+    waker: Waker,
     /// The connection's own task came while somebody else had the turn.
     missed: AtomicBool,
     /// Where the timers of a step belong, wherever it is taken.
@@ -60,19 +70,33 @@ struct Turn<C: Future> {
     /// Out while it takes a step, so that one that panics has ended.
     connection: Option<Pin<Box<C>>>,
     ended: Option<C::Output>,
-    /// The connection's own task.
-    owner: Option<Waker>,
 }
+
+/// Wakes the connection's own task, unless a step is being taken, which goes on instead.
+#[derive(Default)]
+struct Bell {
+    state: AtomicU8,
+    owner: AtomicWaker,
+}
+
+/// Nobody takes a step.
+const IDLE: u8 = 0;
+/// Somebody takes one.
+const STEPPING: u8 = 1;
+/// The same, and something has happened since it began.
+const RUNG: u8 = 2;
 
 impl<C: Future> Steps<C> {
     /// Takes a connection that is served by the current task, with its deadlines.
     pub(super) fn new(connection: C, clock: Clock) -> Self {
+        let bell = Arc::<Bell>::default();
         Self {
             turn: Mutex::new(Turn {
                 connection: Some(Box::pin(connection)),
                 ended: None,
-                owner: None,
             }),
+            waker: Waker::from(Arc::clone(&bell)),
+            bell,
             missed: AtomicBool::new(false),
             threads: Handle::current(),
             clock,
@@ -81,6 +105,8 @@ impl<C: Future> Steps<C> {
 
     /// Takes a step of the connection's own task; completes when the connection has ended, by a panic without a result.
     pub(super) fn poll(&self, task: &mut TaskContext<'_>) -> Poll<Option<C::Output>> {
+        // First: what happens from here on is its to know, also if the turn is somebody else's.
+        self.bell.owner.register(task.waker());
         let turn = self.try_turn().or_else(|| {
             self.missed.swap(true, Ordering::SeqCst);
             // Whoever has given it back in this moment may not have seen that.
@@ -89,11 +115,7 @@ impl<C: Future> Steps<C> {
         let Some(mut turn) = turn else {
             return Poll::Pending;
         };
-        match &mut turn.owner {
-            Some(owner) => owner.clone_from(task.waker()),
-            none => *none = Some(task.waker().clone()),
-        }
-        turn.poll(task).map(|()| turn.ended.take())
+        self.go_on(&mut turn).map(|()| turn.ended.take())
     }
 
     /// Changes the connection between two steps; waits for one that is being taken, which is over in microseconds.
@@ -102,6 +124,24 @@ impl<C: Future> Steps<C> {
         if let Some(connection) = &mut turn.connection {
             change(connection.as_mut());
         }
+    }
+
+    /// Takes a step, which lasts as long as the connection wakes itself.
+    fn go_on(&self, turn: &mut Turn<C>) -> Poll<()> {
+        let mut task = TaskContext::from_waker(&self.waker);
+        for _ in 0..IN_A_ROW {
+            self.bell.state.store(STEPPING, Ordering::SeqCst);
+            let polled = turn.poll(&mut task);
+            let rung = self.bell.state.swap(IDLE, Ordering::SeqCst) == RUNG;
+            if polled.is_ready() || !rung {
+                return polled;
+            }
+            if !has_budget_remaining() {
+                break;
+            }
+        }
+        self.bell.owner.wake();
+        Poll::Pending
     }
 
     fn try_turn(&self) -> Option<MutexGuard<'_, Turn<C>>> {
@@ -140,18 +180,29 @@ impl<C: Future<Output: Send> + Send> Step for Steps<C> {
         let Some(mut turn) = self.try_turn() else {
             return;
         };
-        let Some(owner) = turn.owner.clone() else {
-            return;
-        };
         let entered = self.threads.enter();
-        let mut task = TaskContext::from_waker(&owner);
         // A panic ends the connection, as it would in the connection's own task, and nothing here.
-        let stepped = catch_unwind(AssertUnwindSafe(|| turn.poll(&mut task)));
+        let stepped = catch_unwind(AssertUnwindSafe(|| self.go_on(&mut turn)));
         drop(turn);
         drop(entered);
         let is_whole = matches!(stepped, Ok(Poll::Pending)) && has_budget_remaining();
         if self.missed.swap(false, Ordering::SeqCst) || !is_whole || self.clock.is_late() {
-            owner.wake();
+            self.bell.owner.wake();
+        }
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let rung = self
+            .state
+            .compare_exchange(STEPPING, RUNG, Ordering::SeqCst, Ordering::SeqCst);
+        if rung == Err(IDLE) {
+            self.owner.wake();
         }
     }
 }
@@ -227,6 +278,63 @@ mod tests {
         steps.step();
         assert_eq!(woken.count(), 1);
         assert_eq!(poll(&steps, &woken), Poll::Ready(None));
+    }
+
+    /// A connection that wakes itself in so many of its steps.
+    struct Restless(usize);
+
+    impl Future for Restless {
+        type Output = ();
+
+        fn poll(mut self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<()> {
+            match self.0.checked_sub(1) {
+                None => Poll::Ready(()),
+                Some(left) => {
+                    self.0 = left;
+                    task.waker().wake_by_ref();
+                    Poll::Pending
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_wakes_itself_goes_on_without_its_task_but_not_for_ever() {
+        let woken = Arc::default();
+        let steps = Steps::new(Restless(IN_A_ROW - 1), Clock::new());
+        assert_eq!(poll(&steps, &woken), Poll::Ready(Some(())));
+        assert_eq!(woken.count(), 0);
+
+        let steps = Steps::new(Restless(IN_A_ROW + 1), Clock::new());
+        assert!(poll(&steps, &woken).is_pending());
+        assert_eq!(woken.count(), 1, "others have their turn first");
+        assert_eq!(poll(&steps, &woken), Poll::Ready(Some(())));
+        assert_eq!(woken.count(), 1);
+    }
+
+    /// A connection that tells whom to wake, and how often it is polled.
+    struct Polled(Sender<Waker>);
+
+    impl Future for Polled {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, task: &mut TaskContext<'_>) -> Poll<()> {
+            self.0.send(task.waker().clone()).unwrap();
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn between_steps_its_task_is_woken_each_time() {
+        let (tell, polled) = channel();
+        let (steps, woken) = (Steps::new(Polled(tell), Clock::new()), Arc::default());
+        for count in 1..4 {
+            assert!(poll(&steps, &woken).is_pending());
+            let waker = polled.try_recv().unwrap();
+            assert!(polled.try_recv().is_err(), "one poll is enough");
+            thread::scope(|scope| scope.spawn(|| waker.wake()).join().unwrap());
+            assert_eq!(woken.count(), count);
+        }
     }
 
     /// A connection whose steps take as long as the test wants, and which counts them.
