@@ -123,12 +123,16 @@ fn replace(folder: &Path, cache: &Path) -> io::Result<()> {
         }
         fs::write(path, content)?;
     }
-    if folder.exists() {
-        // Damaged: moved away first, because a rename does not replace a folder that has something in it.
+    if fs::rename(fresh.path(), folder).is_err() {
+        // A rename does not replace a folder that has something in it.
+        if is_whole(folder) {
+            // Somebody was faster, and may be starting a worker from it at this moment.
+            return Ok(());
+        }
         let aside = temporary(cache)?;
         fs::rename(folder, aside.path().join("old"))?;
+        fs::rename(fresh.path(), folder)?;
     }
-    fs::rename(fresh.path(), folder)?;
     // The folder is where it belongs; nothing is left to remove.
     let _ = fresh.keep();
     Ok(())
@@ -153,6 +157,7 @@ fn is_whole(folder: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::os::unix::fs::MetadataExt;
 
     use super::*;
 
@@ -206,6 +211,17 @@ mod tests {
         assert!(is_whole(folder));
         let left: Vec<_> = fs::read_dir(folder.parent().unwrap()).unwrap().collect();
         assert_eq!(left.len(), 1, "temporary folders are left: {left:?}");
+    }
+
+    #[test]
+    fn who_comes_second_leaves_the_folder_alone() {
+        let cache = tempfile::tempdir().unwrap();
+        let folder = unpack_python_package(cache.path()).unwrap();
+        let number = || fs::metadata(&folder).unwrap().ino();
+        let before = number();
+        // Somebody who had looked before it was there.
+        replace(&folder, cache.path()).unwrap();
+        assert_eq!(number(), before, "somebody may be starting from it");
     }
 
     #[test]
