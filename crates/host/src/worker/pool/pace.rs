@@ -13,7 +13,10 @@ pub(super) const EAGER: usize = 4;
 const QUICK: u64 = 40;
 
 /// After more threads have turned out to be of no use, so many stretches pass before that is tried again.
-const REST_UP: u32 = 20;
+const REST_UP: u32 = 300;
+
+/// So many of them are left out if the worker could do more.
+const CUT_SHORT: u32 = 280;
 
 /// The same for fewer threads that have turned out to be too few.
 const REST_DOWN: u32 = 100;
@@ -109,7 +112,7 @@ impl Pace {
             Waiting::Long | Waiting::Some if !is_quick && stretch.leaves_room() => {
                 return self.double();
             }
-            Waiting::Long | Waiting::Some if is_quick && self.rest_up == 0 => {
+            Waiting::Long | Waiting::Some if is_quick && self.may_try_more(&stretch) => {
                 (self.allowed * 2).min(self.max)
             }
             _ if self.rest_down == 0 && is_quick && stretch.is_busy() => {
@@ -126,6 +129,10 @@ impl Pace {
             });
             self.allowed = number;
         }
+    }
+
+    fn may_try_more(&self, stretch: &Stretch) -> bool {
+        self.rest_up == 0 || (self.rest_up <= CUT_SHORT && stretch.leaves_room())
     }
 
     /// Returns whether the number that was tried is worse than the one before: fewer threads may do a little less, more
@@ -272,6 +279,15 @@ mod tests {
         let seen = after(&mut pace, [waiting(Waiting::Long, 20_000); 2]);
         assert_eq!(seen, [8, 4]);
         let rest = vec![waiting(Waiting::Long, 20_000); REST_UP as usize];
+        let seen = after(&mut pace, rest);
+        assert_eq!(seen.iter().position(|it| *it != 4), Some(seen.len() - 1));
+        assert_eq!(after(&mut pace, [waiting(Waiting::Long, 20_000)]), [4]);
+        // Now it could do more.
+        let idle = Stretch {
+            busy: Some(SECOND / 3),
+            ..waiting(Waiting::Long, 20_000)
+        };
+        let rest = vec![idle; (REST_UP - CUT_SHORT) as usize];
         let seen = after(&mut pace, rest);
         assert_eq!(seen.iter().position(|it| *it != 4), Some(seen.len() - 1));
     }
