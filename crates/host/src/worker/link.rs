@@ -25,6 +25,8 @@ const PIECES: usize = 8;
 pub(crate) struct Link {
     stream: Arc<UnixStream>,
     buffer: BytesMut,
+    /// The stretch of time in which the pool has lent it.
+    pub(super) lent_in: u64,
 }
 
 /// Why a connection gives no more frames.
@@ -45,6 +47,7 @@ impl Link {
         Self {
             stream: Arc::new(stream),
             buffer: BytesMut::new(),
+            lent_in: 0,
         }
     }
 

@@ -1,117 +1,101 @@
 //! The thread connections of a worker: each serves one call at a time.
 //!
-//! The one used last is used first, so that few threads stay warm. When none is idle, the worker is asked for more:
-//! the first few at once, further ones only if for a moment no call has ended, or if one has waited for long. Handlers
-//! that answer quickly are served best by few threads, handlers that block need as many as there are calls. Callers
-//! that wait are served in their order.
+//! The one used last is used first, so that few threads stay warm, and callers that wait are served in their order. How
+//! many calls may run at once is one thing (`pace`), how many connections there are another: one that is given back may
+//! stay idle although somebody waits. While more than a few calls run or anybody waits, one task keeps the time and has
+//! it judged whether they are too few or too many.
 
-use std::collections::{HashMap, VecDeque};
+mod cpu;
+mod pace;
+mod state;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-use tokio::time::{Instant, timeout};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep, timeout_at};
 
+use self::cpu::Meter;
+use self::state::{Need, Next, State, TICK};
 use super::link::Link;
 use super::outbox::Outbox;
 use crate::LOGGER;
 use crate::wire::to_worker;
 
-/// Up to this many connections are asked for without waiting.
-const EAGER: usize = 4;
+/// A moment that took longer shows only that this machine is busy.
+const LATE: Duration = TICK.saturating_mul(2);
 
-/// If no call ends for this long while one waits, all are taken to block, and more connections are asked for.
-const PATIENCE: Duration = Duration::from_millis(2);
-
-/// How long a call waits at most while others end.
-const LONG_PATIENCE: Duration = Duration::from_millis(25);
-
-/// A call that waits for longer is worth a line in the log, where every thread is busy.
-const TOO_LONG: Duration = Duration::from_secs(5);
-
-/// How long such a line stands.
-const SILENCE: Duration = Duration::from_mins(1);
+/// What is judged as one: long enough for a clock that counts hundredths of a second.
+const STRETCH: Duration = Duration::from_millis(100);
 
 /// The thread connections of one worker.
 #[derive(Debug)]
 pub(crate) struct Pool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     state: Mutex<State>,
+    /// Told when somebody waits and the time is not kept closely.
+    waits: Notify,
+    meter: Meter,
     /// The way to the worker's control connection, for GROW.
     control: Arc<Outbox>,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    idle: Vec<Link>,
-    waiters: VecDeque<oneshot::Sender<Link>>,
-    /// Connections that exist, idle or in a call.
-    open: usize,
-    /// Connections that the worker was asked for and has not opened yet.
-    asked: usize,
-    max: usize,
-    /// How many calls have ended.
+/// What was when a stretch of time began.
+struct Begun {
+    at: Instant,
     ended: u64,
-    /// Who waits for the thread of a call whose connection was cut.
-    cut: HashMap<u32, oneshot::Sender<()>>,
-    /// Nobody gets a connection any more.
-    retired: bool,
-    /// All connections are gone.
-    closed: bool,
-    complained: Option<Instant>,
+    /// For how long the worker had been at work.
+    worked: Option<Duration>,
 }
 
 /// A place in the queue. Given up, it passes on what it may have been handed at that very moment.
-struct Waiter<'a> {
+struct Place<'a> {
     receiver: oneshot::Receiver<Link>,
-    pool: &'a Pool,
+    shared: &'a Shared,
 }
 
 impl Pool {
     pub(crate) fn new(control: Arc<Outbox>) -> Self {
         Self {
-            state: Mutex::default(),
-            control,
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                waits: Notify::new(),
+                meter: Meter::default(),
+                control,
+            }),
         }
     }
 
     /// Says how many connections the worker opens at most.
     pub(crate) fn set_max(&self, max: usize) {
-        self.lock().max = max.max(1);
+        self.lock().pace.set_max(max);
     }
 
     /// Adds a connection that the worker has opened.
     pub(crate) fn add(&self, link: Link) {
-        let mut state = self.lock();
-        state.open += 1;
-        state.asked = state.asked.saturating_sub(1);
-        state.hand_out(link);
+        self.shared.meter.watch(link.stream());
+        self.lock().add(link);
     }
 
     /// Takes a connection back after a call.
     pub(crate) fn give_back(&self, link: Link) {
-        let mut state = self.lock();
-        state.ended = state.ended.wrapping_add(1);
-        state.hand_out(link);
+        self.lock().give_back(link);
     }
 
     /// Says that a connection is gone.
     pub(crate) fn lose(&self) {
-        let more = {
-            let mut state = self.lock();
-            state.open = state.open.saturating_sub(1);
-            state.growth(usize::MAX)
-        };
-        self.ask_for(more);
+        let more = self.lock().lose();
+        self.shared.ask_for(more);
     }
 
     /// Waits until the thread of a call is done with it, whose connection is cut now.
     pub(crate) fn comes_back(&self, call: u32) -> impl Future<Output = ()> + Send + use<> {
         let (sender, receiver) = oneshot::channel();
-        let mut state = self.lock();
-        if !state.closed {
-            state.cut.retain(|_, waiting| !waiting.is_closed());
-            state.cut.insert(call, sender);
-        }
+        self.lock().cut(call, sender);
         async move {
             let _ = receiver.await;
         }
@@ -119,7 +103,7 @@ impl Pool {
 
     /// Says that the thread is there again whose connection was cut in `call`.
     pub(crate) fn came_back(&self, call: u32) {
-        let waiting = self.lock().cut.remove(&call);
+        let waiting = self.lock().came_back(call);
         if let Some(waiting) = waiting {
             let _ = waiting.send(());
         }
@@ -127,79 +111,98 @@ impl Pool {
 
     /// Waits for a connection; `None` if the worker is gone, or takes no more calls.
     pub(crate) async fn acquire(&self) -> Option<Link> {
-        let receiver = match self.take_or_wait()? {
-            Ok(link) => return Some(link),
-            Err(receiver) => receiver,
+        let (taken, more, need) = {
+            let mut state = self.lock();
+            let taken = state.take_or_wait(Instant::now)?;
+            let more = if taken.is_err() { state.growth() } else { 0 };
+            (taken, more, state.need_of_time())
         };
-        let mut waiter = Waiter {
-            receiver,
-            pool: self,
-        };
-        let ended = self.lock().ended;
-        if let Ok(handed) = timeout(PATIENCE, &mut waiter.receiver).await {
-            return handed.ok();
+        self.shared.ask_for(more);
+        match need {
+            Some(Need::Start) => drop(tokio::spawn(Arc::clone(&self.shared).keep_time())),
+            Some(Need::Tell) => self.shared.waits.notify_one(),
+            None => {}
         }
-        let others_end = self.lock().ended != ended;
-        if others_end && let Ok(handed) = timeout(LONG_PATIENCE, &mut waiter.receiver).await {
-            return handed.ok();
+        match taken {
+            Ok(link) => Some(link),
+            Err(receiver) => {
+                let mut place = Place {
+                    receiver,
+                    shared: &self.shared,
+                };
+                (&mut place.receiver).await.ok()
+            }
         }
-        let more = self.lock().growth(usize::MAX);
-        self.ask_for(more);
-        if let Ok(handed) = timeout(TOO_LONG, &mut waiter.receiver).await {
-            return handed.ok();
-        }
-        self.complain();
-        (&mut waiter.receiver).await.ok()
-    }
-
-    /// Says, once in a while, that every thread is busy.
-    fn complain(&self) {
-        let mut state = self.lock();
-        let now = Instant::now();
-        let is_news = state.complained.is_none_or(|at| at + SILENCE <= now);
-        if state.open < state.max || !is_news {
-            return;
-        }
-        state.complained = Some(now);
-        let (threads, waiting) = (state.open, state.waiters.len());
-        drop(state);
-        tracing::warn!(
-            target: LOGGER,
-            "All {threads} threads of the agent are busy, and {waiting} invocations wait: `--threads` sets how many there are"
-        );
-    }
-
-    /// Takes an idle connection or a place in the queue.
-    fn take_or_wait(&self) -> Option<Result<Link, oneshot::Receiver<Link>>> {
-        let mut state = self.lock();
-        if state.closed || state.retired {
-            return None;
-        }
-        if let Some(link) = state.idle.pop() {
-            return Some(Ok(link));
-        }
-        let (sender, receiver) = oneshot::channel();
-        state.waiters.push_back(sender);
-        let more = state.growth(EAGER);
-        drop(state);
-        self.ask_for(more);
-        Some(Err(receiver))
     }
 
     /// Gives nobody a connection any more, and sends away who waits. Calls that have one go on.
     pub(crate) fn retire(&self) {
-        let mut state = self.lock();
-        state.retired = true;
-        state.waiters.clear();
+        self.lock().retire();
     }
 
     /// Lets all connections go and everyone who waits know.
     pub(crate) fn close(&self) {
-        let mut state = self.lock();
-        state.closed = true;
-        state.idle.clear();
-        state.waiters.clear();
-        state.cut.clear();
+        self.lock().close();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.lock()
+    }
+}
+
+impl Shared {
+    /// Has it judged how many calls may run at once, for as long as that matters.
+    async fn keep_time(self: Arc<Self>) {
+        let mut stretch = self.begin_stretch();
+        loop {
+            let Some(next) = self.lock().next() else {
+                return;
+            };
+            let end = stretch.at + STRETCH;
+            match next {
+                Next::Moment { ended } => self.pass_a_moment(ended).await,
+                // Cut short when somebody waits.
+                Next::Stretch => drop(timeout_at(end, self.waits.notified()).await),
+            }
+            if Instant::now() >= end {
+                self.judge(&stretch);
+                stretch = self.begin_stretch();
+            }
+        }
+    }
+
+    fn begin_stretch(&self) -> Begun {
+        Begun {
+            at: Instant::now(),
+            ended: self.lock().begin_stretch(),
+            worked: self.meter.read(),
+        }
+    }
+
+    fn judge(&self, before: &Begun) {
+        let (now, worked) = (Instant::now(), self.meter.read());
+        let busy = worked
+            .zip(before.worked)
+            .map(|(now, then)| now.saturating_sub(then));
+        let (more, complaint) = {
+            let mut state = self.lock();
+            let more = state.judge(before.ended, now - before.at, busy, now);
+            (more, state.complaint(now))
+        };
+        self.ask_for(more);
+        if let Some((threads, waiting)) = complaint {
+            complain(threads, waiting);
+        }
+    }
+
+    async fn pass_a_moment(&self, ended: u64) {
+        let begun = Instant::now();
+        sleep(TICK).await;
+        let now = Instant::now();
+        if now - begun < LATE {
+            let more = self.lock().tick(ended, now);
+            self.ask_for(more);
+        }
     }
 
     fn ask_for(&self, more: usize) {
@@ -214,48 +217,32 @@ impl Pool {
     }
 }
 
-impl State {
-    fn hand_out(&mut self, mut link: Link) {
-        if self.closed {
-            return;
-        }
-        while let Some(waiter) = self.waiters.pop_front() {
-            match waiter.send(link) {
-                Ok(()) => return,
-                // Its call was given up.
-                Err(returned) => link = returned,
-            }
-        }
-        self.idle.push(link);
-    }
-
-    /// Notes and returns how many connections to ask for, so that there are `limit` and the worker's own limit at most.
-    fn growth(&mut self, limit: usize) -> usize {
-        self.waiters.retain(|waiter| !waiter.is_closed());
-        let wanted = self.waiters.len().saturating_sub(self.asked);
-        let room = limit.min(self.max).saturating_sub(self.open + self.asked);
-        let more = wanted.min(room);
-        self.asked += more;
-        more
-    }
-}
-
-impl Drop for Waiter<'_> {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
         self.receiver.close();
         if let Ok(link) = self.receiver.try_recv() {
-            self.pool.give_back(link);
+            self.shared.lock().return_unused(link);
         }
     }
+}
+
+fn complain(threads: usize, waiting: usize) {
+    tracing::warn!(
+        target: LOGGER,
+        "All {threads} threads of the agent are busy, and {waiting} invocations wait: `--threads` sets how many there are"
+    );
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use bytes::BytesMut;
     use futures_util::FutureExt;
     use tokio::io::AsyncReadExt;
     use tokio::net::UnixStream;
 
+    use super::pace::EAGER;
     use super::*;
     use crate::wire::frame;
     use crate::worker::link;
@@ -274,8 +261,8 @@ mod tests {
     async fn asked_for(pool: &Pool) -> u32 {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let ours = Arc::new(ours);
-        pool.control.close();
-        pool.control.run(&ours).await.unwrap();
+        pool.shared.control.close();
+        pool.shared.control.run(&ours).await.unwrap();
         link::shut(&ours);
         let mut bytes = BytesMut::new();
         while theirs.read_buf(&mut bytes).await.unwrap() > 0 {}
@@ -305,12 +292,13 @@ mod tests {
             for call in &mut waiting {
                 assert!(call.as_mut().now_or_never().is_none());
             }
-            assert_eq!(pool.lock().asked, EAGER);
-            tokio::time::sleep(PATIENCE * 2).await;
+            assert_eq!(pool.lock().asked(), EAGER);
+            // The worker takes its time with those.
+            sleep(TICK * 12).await;
             for call in &mut waiting {
                 assert!(call.as_mut().now_or_never().is_none());
             }
-            assert_eq!(pool.lock().asked, 6);
+            assert_eq!(pool.lock().asked(), 6);
         }
         assert_eq!(asked_for(&pool).await, 6);
     }
@@ -321,22 +309,65 @@ mod tests {
         for _ in 0..EAGER {
             pool.add(link());
         }
-        let mut busy = Vec::new();
+        let mut busy = VecDeque::new();
         for _ in 0..EAGER {
-            busy.push(pool.acquire().await.unwrap());
+            busy.push_back(pool.acquire().await.unwrap());
         }
-        let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(pool.acquire())).collect();
+        let mut waiting: Vec<_> = (0..60).map(|_| Box::pin(pool.acquire())).collect();
         for call in &mut waiting {
             assert!(call.as_mut().now_or_never().is_none());
         }
-        pool.give_back(busy.pop().unwrap());
-        tokio::time::sleep(PATIENCE * 2).await;
-        assert!(waiting[0].as_mut().now_or_never().is_some());
-        assert!(waiting[1].as_mut().now_or_never().is_none());
-        assert_eq!(pool.lock().asked, 0);
-        tokio::time::sleep(LONG_PATIENCE).await;
-        assert!(waiting[1].as_mut().now_or_never().is_none());
-        assert_eq!(pool.lock().asked, 2);
+        let mut waiting = waiting.into_iter();
+        let begun = Instant::now();
+        while pool.lock().asked() == 0 {
+            sleep(Duration::from_millis(2)).await;
+            pool.give_back(busy.pop_front().unwrap());
+            busy.push_back(waiting.next().unwrap().await.unwrap());
+        }
+        let patience = begun.elapsed();
+        assert!(
+            patience >= STRETCH && patience < STRETCH + TICK * 3,
+            "{patience:?}"
+        );
+        assert_eq!(pool.lock().asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_whom_nobody_can_serve_is_served_as_soon_as_somebody_can() {
+        let pool = pool(1);
+        pool.add(link());
+        let taken = pool.acquire().await.unwrap();
+        let mut waiting = Box::pin(pool.acquire());
+        assert!(waiting.as_mut().now_or_never().is_none());
+        sleep(Duration::from_mins(10)).await;
+        assert!(waiting.as_mut().now_or_never().is_none());
+        pool.give_back(taken);
+        assert!(waiting.await.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_keeps_the_time_when_few_calls_run() {
+        let pool = pool(8);
+        let mut calls: Vec<_> = (0..6).map(|_| Box::pin(pool.acquire())).collect();
+        for call in &mut calls {
+            assert!(call.as_mut().now_or_never().is_none());
+        }
+        assert_eq!(Arc::strong_count(&pool.shared), 2);
+        sleep(TICK * 2).await;
+        for _ in 0..6 {
+            pool.add(link());
+        }
+        let mut busy = Vec::new();
+        for call in calls {
+            busy.push(call.await.unwrap());
+        }
+        sleep(STRETCH * 2).await;
+        assert_eq!(Arc::strong_count(&pool.shared), 2);
+        for link in busy.drain(..2) {
+            pool.give_back(link);
+        }
+        sleep(STRETCH * 2).await;
+        assert_eq!(Arc::strong_count(&pool.shared), 1);
     }
 
     #[tokio::test]
@@ -358,7 +389,7 @@ mod tests {
         assert!(waiting.as_mut().now_or_never().is_none());
         drop(taken);
         pool.lose();
-        assert_eq!(pool.lock().asked, 1);
+        assert_eq!(pool.lock().asked(), 1);
         pool.add(link());
         assert!(waiting.await.is_some());
     }
