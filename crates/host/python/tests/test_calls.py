@@ -5,7 +5,7 @@ import time
 import unittest
 
 from agents import agent, both
-from server import END, GROW, ITEM, RESULT, STREAM, Worker, wait_until
+from server import END, ERROR, GROW, ITEM, RESULT, STREAM, Worker, wait_until
 
 
 class Kinds(unittest.TestCase):
@@ -48,6 +48,33 @@ class Kinds(unittest.TestCase):
             "async def g(p):\n yield p\n yield 2\nasync def c(p): return g(p)\napp.entrypoint(lambda p: c(p))",
         ),
     }
+
+    def test_the_first_step_of_a_handler_is_one_of_its_task_and_its_context(self):
+        body = """
+import asyncio, contextvars
+seen = contextvars.ContextVar("seen", default=None)
+tasks = set()
+@app.entrypoint
+async def invoke(payload):
+    before, task = seen.get(), asyncio.current_task()
+    seen.set(payload)
+    tasks.add(task)
+    if payload == "cancel":
+        task.cancel()
+    await asyncio.wait_for(asyncio.sleep(0), 5)
+    return [before, seen.get(), asyncio.current_task() is task, len(tasks)]
+"""
+        with Worker(agent(body)) as worker:
+            self.assertEqual(worker.result(1), "[null, 1, true, 1]")
+            self.assertEqual(worker.result(2), "[null, 2, true, 2]")
+            kind, payload = worker.invoke("cancel").all()[-1]
+            self.assertEqual((kind, json.loads(payload)["error_type"]), (ERROR, "CancelledError"))
+            self.assertEqual(worker.result(4), "[null, 4, true, 4]")
+            # Those that come together too.
+            calls = [worker.invoke(number) for number in range(20)]
+            for number, call in enumerate(calls):
+                answer = json.loads(call.all()[-1][1])
+                self.assertEqual(answer[:3], [None, number, True])
 
     def test_every_kind_of_function_answers(self):
         for name, (dispatch, source) in self.ENTRYPOINTS.items():

@@ -39,7 +39,47 @@ for count, size in ((60, 5000), (63, 4000), (200, 2000), (1000, 900)):
 """
 
 
+LAST = """
+import contextvars, os, socket, sys
+sys.path.insert(0, os.environ["LIB"])
+from _agentcore_worker import frames
+from _agentcore_worker.loop import EventLoop
+from _agentcore_worker.outlet import Outlet
+
+events = EventLoop(contextvars.copy_context(), 4)
+ours, theirs = socket.socketpair()
+for link in ours, theirs:
+    link.setblocking(False)
+outlet = Outlet(events, ours, lambda: None)
+
+def arrived():
+    try:
+        return theirs.recv(1 << 20)
+    except BlockingIOError:
+        return b""
+
+async def give():
+    end = frames.frame(frames.END, 1)
+    # In quick succession, with others that could keep them company, and without.
+    waited = [outlet.end(end, False) for _ in range(50)]
+    together = arrived()
+    assert waited[-1] and len(together) < 50 * len(end), waited
+    assert not outlet.end(end, True)
+    assert len(together) + len(arrived()) == 51 * len(end)
+    for _ in range(50):
+        assert not outlet.end(end, True)
+        assert arrived() == end
+
+events.run(give())
+"""
+
+
 class TheRest(unittest.TestCase):
+    def test_an_answer_waits_for_company_only_if_there_could_be_some(self):
+        environment = {**os.environ, "LIB": os.path.join(PACKAGE, "lib")}
+        ran = subprocess.run([sys.executable, "-c", LAST], capture_output=True, text=True, env=environment, timeout=60)
+        self.assertEqual((ran.returncode, ran.stderr), (0, ""))
+
     def test_what_does_not_fit_before_a_wait_is_sent_when_there_is_room(self):
         # Nothing else wakes this loop: what is forgotten stays where it is.
         environment = {**os.environ, "LIB": os.path.join(PACKAGE, "lib")}

@@ -274,6 +274,32 @@ class WhenThingsGoWrong(unittest.TestCase):
         self.assertEqual(note["message"], f"{6000 - len(lines)} log lines were dropped, because stderr was not read")
         self.assertEqual((note["level"], "sessionId" in note), ("WARNING", False))
 
+    def test_lines_that_wait_keep_their_order_and_are_not_too_many(self):
+        program = Program(
+            """
+            from bedrock_agentcore.runtime import _log
+            write, writes = _log._write_lines, []
+            def counted(stream):
+                writes.append(len(_log._lines))
+                write(stream)
+            _log._write_lines = counted
+            for number in range(3):
+                _log.emit(_log.INFO, f"line {number}", None, True)
+            assert not writes and _log.is_holding()
+            _log.release()
+            assert writes == [3] and not _log.is_holding()
+            _log.release()
+            _log.emit(_log.INFO, "line 3", None, True)
+            _log.emit(_log.INFO, "line 4")
+            assert writes == [3, 2]
+            for number in range(5, 5 + _log._MOST_HELD):
+                _log.emit(_log.INFO, f"line {number}", None, True)
+            assert writes[2] == _log._MOST_HELD and not _log._lines
+            """
+        )
+        _, _, err = program.finish()
+        self.assertEqual([json.loads(line)["message"] for line in err.splitlines()], [f"line {n}" for n in range(69)])
+
     def test_a_line_of_the_runtime_is_not_left_to_a_thread_that_is_done(self):
         program = Program(
             """

@@ -6,6 +6,7 @@ Reads the connection and answers the calls; what is sent goes through the outlet
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from contextvars import copy_context
 
 from bedrock_agentcore.runtime import _log
@@ -111,13 +112,23 @@ class Multiplex:
             self._worker.end()
             return
         self._filled += got
+        # If the loop has nothing else to do in this turn, what becomes ready now is of these frames.
+        ready: Any = getattr(self._loop, "_ready", None)
+        is_idle = type(ready) is deque and not ready
         try:
-            self._take_frames()
+            count = self._take_frames()
         except ProtocolError as error:
             self._worker.fail(str(error))
+            return
+        if is_idle and count == 1 and len(ready) == 1:
+            # The first step of the call that has come: what the loop would do next, after a look at all connections.
+            step = ready.popleft()
+            if not step.cancelled():
+                step._run()
 
-    def _take_frames(self) -> None:
-        buffer, filled, start = self._buffer, self._filled, 0
+    def _take_frames(self) -> int:
+        """Takes the frames that are whole; returns how many."""
+        buffer, filled, start, count = self._buffer, self._filled, 0, 0
         view = memoryview(buffer)
         while filled - start >= frames.HEAD_SIZE:
             size = frames.size_at(buffer, start)
@@ -128,12 +139,14 @@ class Multiplex:
             _, kind, number = frames.head_at(buffer, start)
             self._take(kind, number, view[start + frames.HEAD_SIZE : start + size])
             start += size
+            count += 1
         rest = filled - start
         if self._buffer is buffer and rest == 0 and len(buffer) > _BUFFER:
             self._buffer = bytearray(_BUFFER)
         elif rest and (start or self._buffer is not buffer):
             self._buffer[:rest] = bytes(view[start:filled])
         self._filled = rest
+        return count
 
     def _take(self, kind: int, number: int, payload: memoryview) -> None:
         if kind == INVOKE:
@@ -189,8 +202,9 @@ class Multiplex:
             else:
                 kind, payload = call.failure(error)
         del self.calls[number]
-        self.send(frame(kind, number, payload))
-        call.log_success()
+        waits = self.outlet.end(frame(kind, number, payload), not self.calls)
+        # After the answer: where that waits, so does the line, and many are written together.
+        call.log_success(waits)
         background = getattr(result, "background", None) if kind == RESPONSE else None
         if background is not None:
             try:

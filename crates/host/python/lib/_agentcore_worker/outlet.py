@@ -12,6 +12,8 @@ from collections import deque
 from threading import Lock
 from time import perf_counter, sleep
 
+from bedrock_agentcore.runtime import _log
+
 from .frames import ITEM, ITEMS, frame, head, u32, u32_at
 from .watch import Watch
 
@@ -70,6 +72,19 @@ class Outlet:
         """Sends a frame."""
         self.item(_FRAME, data)
 
+    def end(self, data: bytes, is_last: bool) -> bool:
+        """Sends the frame that ends a call, at once if no other call is open: who would keep it company?
+
+        Returns whether it waits for the next wait of the loop.
+        """
+        if is_last:
+            self._waiting.append((_FRAME, data))
+            self._row = 0
+            self._flush()
+        else:
+            self.send(data)
+        return bool(self._waiting) and self._hold > 0.0
+
     def item(self, number: int, data: bytes) -> None:
         """Sends an item of a stream."""
         self._waiting.append((number, data))
@@ -97,12 +112,18 @@ class Outlet:
         waits = bool(self._waiting) and not self._unsent
         if waits and since >= _BLOCKED:
             self._flush(True)
+        if _log.is_holding():
+            waits = True
+            if since >= _BLOCKED:
+                _log.release()
         self._quiet = 0 if waits or since < _BLOCKED else self._quiet + 1
         return self._quiet < _TIMES
 
     def _before_a_wait(self, is_short: bool) -> None:
-        if self._waiting and not (is_short and perf_counter() - self._last < _HOLD):
+        if (self._waiting or _log.is_holding()) and not (is_short and perf_counter() - self._last < _HOLD):
             self._flush()
+            # The lines about what has just gone out.
+            _log.release()
 
     def _flush(self, from_outside: bool = False) -> None:
         with self._lock:

@@ -92,10 +92,13 @@ class Exchange:
         """Prepares the line about a result."""
         self.success = f"Invocation completed successfully ({perf_counter() - self.started:.3f}s)"
 
-    def log_success(self) -> None:
-        """Writes the line about a result. After the answer is sent: the caller does not wait for it."""
+    def log_success(self, waits: bool = False) -> None:
+        """Writes the line about a result. After the answer is sent: the caller does not wait for it.
+
+        The line may wait for others, if the answer does.
+        """
         if self.success is not None:
-            _log.emit(_INFO, self.success)
+            _log.emit(_INFO, self.success, None, waits)
 
     def log_stream(self, stream: Any) -> None:
         """Writes the line about a stream that begins."""

@@ -33,6 +33,9 @@ _lines: Deque[str] = deque()
 _writing = Lock()
 # Characters. What a pipe takes as a whole is 4,096 bytes: more could be torn by what others write to it.
 _BATCH = 2048
+# So many lines are held at most, and for which stream.
+_MOST_HELD = 64
+_held: Any = None
 # Lines that wait while nobody reads; what comes on top is counted.
 _MOST = 4096
 _dropped = 0
@@ -76,20 +79,37 @@ def is_enabled(level: int) -> bool:
     return _logger.isEnabledFor(level)
 
 
-def emit(level: int, message: str, error: Optional[BaseException] = None) -> None:
-    """Writes a line, with the ids of the current request; with `error` also what was raised, and where."""
+def emit(level: int, message: str, error: Optional[BaseException] = None, waits: bool = False) -> None:
+    """Writes a line, with the ids of the current request; with `error` also what was raised, and where.
+
+    One that `waits` is written with the next, or by `release`, which has to come soon.
+    """
     if _logger is None and error is None and "logging" not in sys.modules:
         if level >= _level:
-            _write(sys.stderr, level, message)
+            _write(sys.stderr, level, message, waits)
         return
     log = _logger or logger()
     if not log.isEnabledFor(level):
         return
     if error is None and _is_untouched(log):
-        _write(_handler.stream, level, message)
+        _write(_handler.stream, level, message, waits)
     else:
         # The message is no format: a percent sign in it is a percent sign.
         log.log(level, "%s", message, exc_info=error, stacklevel=2)
+
+
+def is_holding() -> bool:
+    """Returns whether lines wait."""
+    return _held is not None
+
+
+def release() -> None:
+    """Writes the lines that wait. From any thread."""
+    global _held
+    if _held is not None:
+        stream, _held = _held, None
+        if stream is not None and _lines:
+            _write_out(stream)
 
 
 def timestamp(at: float) -> str:
@@ -106,12 +126,19 @@ def timestamp(at: float) -> str:
     return f"{text}.{int((at - second) * 1000):03}Z"
 
 
-def _write(stream: Any, level: int, message: str) -> None:
-    global _dropped
+def _write(stream: Any, level: int, message: str, waits: bool) -> None:
+    global _dropped, _held
     if len(_lines) < _MOST:
         _lines.append(_line(level, message))
     else:
         _dropped += 1
+    if waits and len(_lines) < _MOST_HELD:
+        _held = stream
+    else:
+        _write_out(stream)
+
+
+def _write_out(stream: Any) -> None:
     # Whoever finds another thread writing leaves the line to it: threads that queue up for stderr, each giving up the
     # interpreter to do so, would halve what a busy agent can answer.
     if not _lines or not _writing.acquire(False):
@@ -178,8 +205,9 @@ def _write_all(stream: Any) -> None:
 
 def _start_again() -> None:
     # In a forked child: the lines are the parent's, and the thread that held the lock is not here.
-    global _dropped, _poll, _writing
+    global _dropped, _held, _poll, _writing
     _writing = Lock()
+    _held = None
     _lines.clear()
     _dropped = 0
     _poll = None
