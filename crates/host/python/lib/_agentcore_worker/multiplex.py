@@ -120,7 +120,7 @@ class Multiplex:
         except ProtocolError as error:
             self._worker.fail(str(error))
             return
-        if is_idle and count == 1 and len(ready) == 1:
+        if is_idle and count == 1 and len(ready) == 1 and not self._filled and self._buffer[4] == INVOKE:
             # The first step of the call that has come: what the loop would do next, after a look at all connections.
             step = ready.popleft()
             if not step.cancelled():
