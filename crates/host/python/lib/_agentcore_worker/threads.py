@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .worker import Worker
 
-_BUFFER = 64 * 1024
+_BUFFER = 16 * 1024
 # Above this, head and payload are sent one after the other instead of being copied together.
 _COPY = 64 * 1024
 
