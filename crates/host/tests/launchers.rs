@@ -1,4 +1,4 @@
-//! Python agents that are started by what people put around them: OpenTelemetry, `uv`, a debugger of an editor.
+//! Python agents that are started by what people put around them: OpenTelemetry, `uv`, `uvicorn`, a debugger of an editor.
 //!
 //! These are real programs, in the Python that `cargo xtask test` makes for comparisons.
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use crate::support::started::{ECHO, Started, agent};
+use crate::support::started::{ECHO, Started, agent, agent_with};
 use crate::support::{eventually, free_port};
 
 /// Traces something of its own, which goes nowhere unless somebody listens.
@@ -64,6 +64,32 @@ async fn uv_run_serves_and_ends_like_python() {
     let (status, out, err) = started.ended().await;
     assert!(status.success(), "{status} {err}");
     assert_eq!(out, "after run\n", "{err}");
+}
+
+/// Answers, or streams what it was sent.
+const EITHER: &str = "@app.entrypoint
+def invoke(payload):
+    return iter_of(payload) if isinstance(payload, list) else payload
+def iter_of(items):
+    yield from items";
+
+#[tokio::test]
+async fn uvicorn_serves_the_app_without_our_server() {
+    let Some((python, _)) = python_with("uvicorn") else {
+        return;
+    };
+    let code = agent_with(EITHER, "import uvicorn\nuvicorn.run(app, port=PORT)");
+    let started = Started::program(&python, &code, &["agent.py"], |command| {
+        command.env("AGENTCORE_HOST_BIN", "/nonexistent");
+    });
+    started.healthy().await;
+    assert_eq!(started.ask(json!("x")).await, (200, "\"x\"".to_owned()));
+    let streamed = started.ask(json!([1, "two"])).await;
+    assert_eq!(streamed, (200, "data: 1\n\ndata: \"two\"\n\n".to_owned()));
+    started.signal(Signal::TERM);
+    let (_, _, err) = started.ended().await;
+    assert!(err.contains("Uvicorn running on"), "{err}");
+    assert!(err.contains("Application shutdown complete"), "{err}");
 }
 
 #[tokio::test]
