@@ -182,6 +182,23 @@ class WhichApp(unittest.TestCase):
     def test_run_of_the_entrypoint_serves(self):
         self.assertEqual(self.served(agent("answer = lambda payload: 1", run="\ninvoke.run(port=9000)")), "1")
 
+    def test_the_file_may_end_while_another_thread_begins_to_serve(self):
+        source = """
+import asyncio, contextlib, threading
+from bedrock_agentcore import BedrockAgentCoreApp
+begun = threading.Event()
+@contextlib.asynccontextmanager
+async def slow(app):
+    begun.set()
+    await asyncio.sleep(0.5)
+    yield
+app = BedrockAgentCoreApp(lifespan=slow)
+app.entrypoint(lambda payload: 1)
+threading.Thread(target=app.run).start()
+begun.wait()
+"""
+        self.assertEqual(self.served(source), "1")
+
     def test_run_serves_from_another_thread_and_inside_an_event_loop(self):
         run = "\nimport threading\nthreading.Thread(target=app.run).start()"
         self.assertEqual(self.served(agent("answer = lambda payload: 1", run)), "1")

@@ -70,7 +70,7 @@ def main(arguments: List[str], package_folder: str) -> None:
         _serve_what_it_made(worker, module, options.app)
     else:
         # `run()` was called in another thread, or has returned because the agent is to end.
-        worker.serve(worker.app)
+        worker.go_on_serving()
 
 
 def _show_fatal_errors() -> None:

@@ -94,9 +94,11 @@ class Worker:
         if is_first:
             # Without the lock: a lifespan takes its time, and the server may ask for the status meanwhile.
             self._start(app)
-        self._stopped.wait()
-        if interrupt is not None:
-            signal.signal(signal.SIGINT, interrupt)
+        self._wait_for_the_end(interrupt)
+
+    def go_on_serving(self) -> None:
+        """Waits for the same where another thread serves, or is about to: its `app` may not be there yet."""
+        self._wait_for_the_end(_leave_interrupts_to_the_server())
 
     def is_serving(self) -> bool:
         """Returns whether some `app.run()` has begun."""
@@ -161,6 +163,11 @@ class Worker:
         except OSError:
             # What is opened from now on could get the number of a connection that is still in use.
             self.fail("the agent has closed the connections to the server")
+
+    def _wait_for_the_end(self, interrupt: Any) -> None:
+        self._stopped.wait()
+        if interrupt is not None:
+            signal.signal(signal.SIGINT, interrupt)
 
     def _start(self, app: BedrockAgentCoreApp) -> None:
         self.context = copy_context()
